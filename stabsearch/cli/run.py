@@ -1,0 +1,63 @@
+"""``stabsearch run``: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stabsearch.cli.arguments import AsJson, Overrides, SweepFile
+from stabsearch.cli.output import print_json, show_result
+
+if TYPE_CHECKING:
+    from stabsearch.config import Sweep
+    from stabsearch.report.views import View
+
+
+def run(
+    sweep: SweepFile,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
+    resume: Annotated[
+        Literal["auto", "must", "never"],
+        typer.Option(help="Go on with an interrupted sweep: auto if there is one, must, or never."),
+    ] = "auto",
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; short for --set resources.address=ADDRESS.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Find the stability frontier and a safe configuration."""
+    given = [*overrides, *([f"resources.address={address}"] if address else [])]
+    if dry_run:
+        _show_plan(sweep, given, as_json)
+        return
+    from stabsearch.sweep import run_sweep
+
+    def view_for(loaded: Sweep, num_done: int) -> View:
+        from stabsearch.report.views import view_for as suited
+
+        return suited(loaded, is_quiet=quiet, num_done=num_done)
+
+    command = shlex.join(["stabsearch", *sys.argv[1:]])
+    result = run_sweep(sweep, overrides=given, resume=resume, view_for=view_for, command=command)
+    show_result(result, as_json)
+    raise typer.Exit(result.exit_code)
+
+
+def _show_plan(sweep: SweepFile, overrides: list[str], as_json: bool) -> None:
+    from stabsearch.sweep import planned, prepare
+
+    plan = planned(prepare(sweep, overrides))
+    if as_json:
+        print_json(plan)
+        return
+    for name, value in plan.items():
+        lines = value if isinstance(value, list) else [value]
+        for i, line in enumerate(lines):
+            typer.echo(f"{name if i == 0 else '':<14}{line}")

@@ -1,0 +1,22 @@
+"""``stabsearch ui``: MLflow's pages on a sweep's own store."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Annotated
+
+import typer
+
+from stabsearch.cli.arguments import SweepDir
+
+
+def ui(
+    folder: SweepDir,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on a sweep's store, for this machine only."""
+    from stabsearch.tracking.ui import ui_command
+
+    command = ui_command(folder, port)
+    typer.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)", err=True)
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -1,0 +1,57 @@
+"""The sweep a user asks for: strict, frozen, documented under each field."""
+
+from stabsearch.config.load import LoadedSweep, load_sweep
+from stabsearch.config.model import (
+    Budget,
+    HubData,
+    LocalData,
+    LogRange,
+    ModelConfig,
+    QuickstartTask,
+    Resources,
+    Risk,
+    Search,
+    SequenceClassificationTask,
+    Study,
+    Sweep,
+    Task,
+    Tracking,
+    Training,
+)
+from stabsearch.config.paths import resolve_paths
+from stabsearch.config.resolve import Resolved, resolve
+from stabsearch.config.schema import sweep_schema
+from stabsearch.config.source import Source
+from stabsearch.config.starter import starter_text
+from stabsearch.config.table import schema_table
+from stabsearch.config.write import difference, identity, resolved_text
+
+__all__ = [
+    "Budget",
+    "HubData",
+    "LoadedSweep",
+    "LocalData",
+    "LogRange",
+    "ModelConfig",
+    "QuickstartTask",
+    "Resolved",
+    "Resources",
+    "Risk",
+    "Search",
+    "SequenceClassificationTask",
+    "Source",
+    "Study",
+    "Sweep",
+    "Task",
+    "Tracking",
+    "Training",
+    "difference",
+    "identity",
+    "load_sweep",
+    "resolve",
+    "resolve_paths",
+    "resolved_text",
+    "schema_table",
+    "starter_text",
+    "sweep_schema",
+]

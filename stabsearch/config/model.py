@@ -1,0 +1,395 @@
+"""The parts of ``sweep.yaml``; the text under each field feeds the help, the schema and the docs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from stabsearch.records.plan import Precision  # noqa: TC001  pydantic reads it at runtime
+from stabsearch.records.rules import OutcomeRules
+
+if TYPE_CHECKING:
+    from stabsearch.errors import KeyPath
+
+SamplerName = Literal["frontier", "tpe", "random", "grid", "gp", "qmc"]
+
+
+def _wrong(message: str, hint: str = "", key: KeyPath = ()) -> PydanticCustomError:
+    """Return an error for the part that is validated, or for ``key`` beneath it."""
+    return PydanticCustomError("sweep_error", "{message}", {"message": message, "hint": hint, "key": key})
+
+
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: Any) -> Any:
+    """Return seconds from ``90``, ``90s``, ``20m``, ``1.5h`` or ``2d``; anything else unchanged."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
+    if found is None:
+        raise _wrong(
+            f"not a duration: {value!r}", "write seconds, or a number and its unit: 90s, 20m, 1.5h, 2d"
+        )
+    return float(found[1]) * _UNIT_S[found[2] or "s"]
+
+
+_DURATION_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[smhd]?\s*$", "examples": ["20m"]},
+    ]
+}
+Duration = Annotated[PositiveFloat, BeforeValidator(_seconds), WithJsonSchema(_DURATION_SCHEMA)]
+"""Seconds; a sweep may say ``90``, ``90s``, ``20m``, ``1.5h`` or ``2d``."""
+
+Text = Annotated[str, Field(min_length=1)]
+FROM_YAML_LIST = Field(strict=False, min_length=1)
+"""A tuple that a YAML list may fill; its items stay strict."""
+
+
+class _Part(BaseModel):
+    """A part of the sweep: frozen, and nothing is converted silently (``"5"`` is no number)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class LogRange(_Part):
+    """A positive quantity searched on a logarithmic axis."""
+
+    low: PositiveFloat
+    """Smallest value tried, included."""
+    high: PositiveFloat
+    """Largest value tried, included."""
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.low >= self.high:
+            raise _wrong(f"low must be below high, got low={self.low:g}, high={self.high:g}", "swap them?")
+        return self
+
+
+class ModelConfig(_Part):
+    """A model with random weights, made from a Transformers configuration; nothing is downloaded."""
+
+    config: dict[str, Any]
+    """Fields of the model's configuration; ``model_type`` (``bert``, ...) names its class."""
+
+
+class QuickstartTask(_Part):
+    """A small BERT from a configuration on generated sentences: works offline, in seconds."""
+
+    type: Literal["quickstart"] = "quickstart"
+    """The kind of task."""
+    num_rows: Annotated[int, Field(ge=64)] = 2048
+    """Generated training sentences."""
+    num_classes: Annotated[int, Field(ge=2, le=20)] = 4
+    """Topics to tell apart."""
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of labels replaced by a random one, so that the task cannot be solved fully."""
+    hidden_size: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    """Width of the BERT."""
+    num_hidden_layers: PositiveInt = 2
+    """Depth of the BERT."""
+
+
+class LocalData(_Part):
+    """Local files: TSV, CSV, JSONL or Parquet, told by their ending."""
+
+    train: Text
+    """Training rows; a relative path starts at the folder of the sweep file."""
+    eval: Text | None = None
+    """Held-out rows, not needed by a sweep."""
+
+
+class HubData(_Part):
+    """A data set on the Hugging Face Hub, or a local folder of the same layout."""
+
+    path: Text
+    """Data set id (``nyu-mll/glue``) or folder."""
+    name: Text | None = None
+    """Configuration of the data set (``sst2``)."""
+    split: Text = "train"
+    """Split to train on."""
+    revision: Text | None = None
+    """Commit of the data set, for a sweep that can be repeated."""
+
+
+def _data_kind(value: Any) -> str | None:
+    """Return which of the two kinds of data is meant, so that errors speak of one only."""
+    if isinstance(value, LocalData | HubData):
+        return "(local)" if isinstance(value, LocalData) else "(hub)"
+    if not isinstance(value, Mapping):
+        return None
+    return "(hub)" if value.keys() & {"path", "name", "split", "revision"} else "(local)"
+
+
+def _model_kind(value: Any) -> str | None:
+    if isinstance(value, Mapping | ModelConfig):
+        return "(config)"
+    return "(name)" if isinstance(value, str) else None
+
+
+Data = Annotated[
+    Annotated[LocalData, Tag("(local)")] | Annotated[HubData, Tag("(hub)")], Discriminator(_data_kind)
+]
+ModelSource = Annotated[
+    Annotated[Text, Tag("(name)")] | Annotated[ModelConfig, Tag("(config)")], Discriminator(_model_kind)
+]
+
+
+class SequenceClassificationTask(_Part):
+    """One label per text, cross-entropy loss."""
+
+    type: Literal["sequence-classification"]
+    """The kind of task."""
+    model: ModelSource
+    """Hub id (``google-bert/bert-base-uncased``), local folder, or ``{config: {...}}``."""
+    tokenizer: Text | None = None
+    """Hub id or local folder of the tokenizer; default: the model's own."""
+    data: Data
+    """Where the rows come from."""
+    text: Text = "text"
+    """Column that holds the text."""
+    text_pair: Text | None = None
+    """Column that holds the second text of a pair."""
+    label: Text = "label"
+    """Column that holds the class: integers from 0, or names."""
+    max_length: PositiveInt = 128
+    """Longest sequence in tokens; longer texts are cut."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model or the data set."""
+
+
+Task = Annotated[QuickstartTask | SequenceClassificationTask, Field(discriminator="type")]
+
+SEARCHED_ARGUMENTS = {
+    "learning_rate": "search.learning_rate",
+    "warmup_steps": "search.warmup",
+    "warmup_ratio": "search.warmup",
+    "max_grad_norm": "search.max_grad_norm",
+    "fp16": "search.precision",
+    "bf16": "search.precision",
+    "tf32": "search.precision",
+    "seed": "seed",
+    "data_seed": "seed",
+}
+"""TrainingArguments that a sweep sets itself, and where it is told to."""
+
+
+class Training(_Part):
+    """The full run that is being prepared, in Hugging Face's TrainingArguments names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    max_steps: PositiveInt | None = None
+    """Optimizer steps of the full run."""
+    num_train_epochs: PositiveFloat | None = None
+    """Passes over the data of the full run, when ``max_steps`` is not given."""
+    per_device_train_batch_size: PositiveInt = 16
+    """Rows per micro-batch."""
+    gradient_accumulation_steps: PositiveInt = 1
+    """Micro-batches per optimizer step."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay of Adam's second moment, per optimizer step; default: the optimizer's own (0.999)."""
+    optim: Text | None = None
+    """Optimizer; default: that of the installed Transformers (``adamw_torch_fused``)."""
+    lr_scheduler_type: Text | None = None
+    """Learning rate schedule of the full run; default: that of Transformers (``linear``)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_searched(cls, data: Any) -> Any:
+        for name in data if isinstance(data, dict) else ():
+            if name in SEARCHED_ARGUMENTS:
+                place = SEARCHED_ARGUMENTS[name]
+                raise _wrong(
+                    f"the sweep sets {name} itself", f"remove it here; it belongs at {place}", (name,)
+                )
+        return data
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if (self.max_steps is None) == (self.num_train_epochs is None):
+            seen = "neither" if self.max_steps is None else "both"
+            message = f"needs either max_steps or num_train_epochs, the length of the full run; got {seen}"
+            hints = {
+                "neither": "add one, for example max_steps: 2000",
+                "both": "remove one; on the command line: --set training.max_steps=null",
+            }
+            raise _wrong(message, hints[seen])
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return every TrainingArguments field the user named, plus batch size and accumulation."""
+        named = self.model_dump(exclude_none=True)
+        return {key: value for key, value in named.items() if key not in {"max_steps", "num_train_epochs"}}
+
+
+class Search(_Part):
+    """What is varied: every combination of precision, warmup and clip norm is one context."""
+
+    learning_rate: LogRange = LogRange(low=1e-6, high=1e-2)
+    """Peak learning rate; the range should reach well into both sides of the boundary."""
+    warmup: Annotated[tuple[NonNegativeFloat, ...], FROM_YAML_LIST] = (0.0, 0.06)
+    """Linear warmup: 1 and above are optimizer steps, below 1 is a share of the full run."""
+    max_grad_norm: Annotated[tuple[NonNegativeFloat, ...], FROM_YAML_LIST] = (1.0,)
+    """Norm that gradients are clipped to; 0: no clipping."""
+    precision: Annotated[tuple[Precision, ...], FROM_YAML_LIST] = ("fp32", "bf16")
+    """Number formats: fp32, tf32, bf16 (autocast), fp16 (autocast and loss scaling)."""
+    sampler: SamplerName = "frontier"
+    """Where to look next: ``frontier`` seeks the boundary; the others are Optuna's."""
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        for name in ("warmup", "max_grad_norm", "precision"):
+            values = getattr(self, name)
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    first = f"{name}[{values.index(value)}]"
+                    raise _wrong(f"{value} is there already, as {first}", "remove one of them", (name, index))
+        return self
+
+
+class Budget(_Part):
+    """What the sweep may spend."""
+
+    trials: PositiveInt = 60
+    """Trials in all: canary, search and confirmation."""
+    horizon: PositiveInt | Literal["auto"] = "auto"
+    """Optimizer steps per trial; ``auto``: the shortest that its warmup and optimizer allow."""
+    schedule: Literal["hold", "exact"] = "hold"
+    """After the warmup: ``hold`` the peak (stress protocol) or follow the full run's schedule
+    ``exact``ly."""
+    wall_clock: Duration | None = None
+    """No new trial starts after this long (``20m``)."""
+    concurrency: PositiveInt | Literal["auto"] = "auto"
+    """Trials at a time; ``auto``: as many as the resources hold."""
+    trial_timeout: Duration = 1800.0
+    """A trial that runs longer is ended and counted as lost (``30m``)."""
+    trial_attempts: PositiveInt = 3
+    """How often a trial is started when its worker dies, before it is recorded as lost."""
+
+
+class Risk(_Part):
+    """What counts as safe enough."""
+
+    max_failure_probability: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Largest failure probability that is still called safe."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    """Probability of the credible intervals, and of the confirmation's bound."""
+    confirmation_trials: NonNegativeInt | Literal["auto"] = "auto"
+    """Fresh seeds that must all survive; ``auto``: as many as the exact binomial bound needs
+    (22 for 0.1 at 0.9). 0: recommend without confirmation, labelled unconfirmed."""
+
+
+class Resources(_Part):
+    """Where trials run."""
+
+    cpus_per_trial: PositiveFloat = 1.0
+    """Processor cores, and threads, per trial."""
+    gpus_per_trial: NonNegativeFloat = 0.0
+    """GPUs per trial; a fraction shares one."""
+    address: Text = "local"
+    """``local``: a private Ray on this machine; otherwise the address of a Ray cluster."""
+    driver: Literal["ray", "inline"] = "ray"
+    """``inline`` runs trials here, one after another: breakpoints work."""
+    allow_fp16_on_cpu: bool = False
+    """Run fp16 with its loss scaler on a CPU, which is real but slow, and overflows earlier than a
+    GPU in reductions; for tests and diagnosis."""
+
+
+class Study(_Part):
+    """Where the trials are recorded: the source of truth."""
+
+    storage: Text | None = None
+    """Database URL (``postgresql://...``); default: ``study.journal`` in the sweep's folder."""
+
+
+class Tracking(_Part):
+    """The MLflow mirror of the study."""
+
+    uri: Text | None = None
+    """Tracking server; default: ``mlflow.db`` in the sweep's folder. ``none``: no tracking."""
+    experiment: Text = "stabsearch"
+    """MLflow experiment that the sweep's run is put into."""
+
+
+_SHARES = ("divergence_share", "collapse_progress", "learned_progress", "clean_progress", "max_skipped_share")
+
+
+def _possible_rules(rules: OutcomeRules) -> OutcomeRules:
+    for name, value in asdict(rules).items():
+        top = 1.0 if name in _SHARES else None
+        if value <= 0 or (top is not None and value > top):
+            allowed = "above 0" if top is None else f"above 0 and at most {top:g}"
+            raise _wrong(f"must be {allowed}, got {value:g}", f"the default is {_DEFAULTS[name]:g}", (name,))
+    if rules.smoothing >= 1:
+        message = f"must be above 0 and below 1, got {rules.smoothing:g}"
+        raise _wrong(message, f"the default is {_DEFAULTS['smoothing']:g}", ("smoothing",))
+    return rules
+
+
+_DEFAULTS = asdict(OutcomeRules())
+
+
+def _only_numbers(value: Any) -> Any:
+    """Refuse ``"0.5"`` and ``true``: a dataclass cannot be strict and filled from a mapping at once."""
+    for name, number in value.items() if isinstance(value, Mapping) else ():
+        if name in _DEFAULTS and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise _wrong(f"must be a number, got {number!r}", f"the default is {_DEFAULTS[name]:g}", (name,))
+    return value
+
+
+Rules = Annotated[OutcomeRules, BeforeValidator(_only_numbers), AfterValidator(_possible_rules)]
+
+
+class Sweep(_Part):
+    """Everything a sweep needs to know."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    """Names the sweep and its folder: letters, digits, ``.``, ``_`` and ``-``."""
+    output_dir: Text = "runs"
+    """Results go to ``<output_dir>/<name>/``; a relative path starts at the current folder."""
+    seed: NonNegativeInt = 0
+    """Decides every proposal and every trial's seeds."""
+    task: Task
+    """What is trained."""
+    training: Training
+    """The full run that is being prepared; any field of Hugging Face's TrainingArguments may stand here."""
+    search: Search = Search()
+    """What is varied."""
+    budget: Budget = Budget()
+    """What may be spent."""
+    risk: Risk = Risk()
+    """What counts as safe enough."""
+    resources: Resources = Resources()
+    """Where trials run."""
+    study: Study = Study()
+    """Where trials are recorded."""
+    tracking: Tracking = Tracking()
+    """Where they are shown."""
+    outcomes: Rules = OutcomeRules()
+    """Thresholds that decide an outcome."""

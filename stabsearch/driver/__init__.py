@@ -1,0 +1,1 @@
+"""Where trials run: through Ray Tune, or here one after another."""

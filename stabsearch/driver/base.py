@@ -1,0 +1,52 @@
+"""The seam between what runs next and where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from stabsearch.records import TrialPlan, TrialRecord
+    from stabsearch.trial.setup import TrialSetup
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What every worker needs, whatever the plan."""
+
+    task: Any
+    """The ``task`` part of the sweep; ``stabsearch.task.registry`` builds the workload from it."""
+    setup: TrialSetup
+    timeout_s: float
+    """A trial that runs longer is ended; its worker then counts as gone."""
+
+
+class TrialSource(Protocol):
+    """Says what runs next and takes what came of it; every plan ends in ``finished`` or ``lost``."""
+
+    def next_plan(self) -> TrialPlan | None:
+        """Return the next trial to start, None when there is none now.
+
+        None while nothing is in flight means that the sweep is over.
+        """
+        ...
+
+    def finished(self, record: TrialRecord) -> None:
+        """Take the record of a trial."""
+        ...
+
+    def lost(self, plan: TrialPlan, reason: str) -> None:
+        """Take note that a worker went away without a record; the plan may come back."""
+        ...
+
+
+class Driver(Protocol):
+    """Runs what a source gives until it has no more."""
+
+    def run(self, source: TrialSource) -> None:
+        """Return when the source has no more and nothing is in flight.
+
+        Raises:
+            KeyboardInterrupt: stopped by a signal; trials in flight have no record.
+        """
+        ...

@@ -1,0 +1,38 @@
+"""The process environment that an embedded Ray needs; set before Ray is imported."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener binds to 127.0.0.1
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # the study is the truth; Tune's own state is never read
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
+WORKER = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def prepare(is_local: bool) -> None:
+    """Set what a private Ray on this machine needs; what the user set stays.
+
+    A cluster decides for itself about addresses and authentication. A private Ray gets a token of
+    its own that no file keeps, so that other users of the machine cannot send it work.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in {**QUIET, **token}.items():
+        if is_local or name not in PRIVATE:
+            os.environ.setdefault(name, value)
+
+
+def worker_variables(num_threads: int) -> dict[str, str]:
+    """Return the variables of every worker: one thread pool per trial, not one per core."""
+    return {**WORKER, "OMP_NUM_THREADS": str(num_threads), "MKL_NUM_THREADS": str(num_threads)}

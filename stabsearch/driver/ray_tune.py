@@ -1,0 +1,243 @@
+"""Trials through Ray Tune, on this machine or a cluster; the only place that knows Ray.
+
+One Tune trial is one plan: its single ``step()`` returns the record with ``done=True``, so that a
+diverged trial is a successful result. Retries, resume and stopping are decided by the source:
+Tune's own recovery repeats finished trials and marks a trial as failed when an idle cached worker
+dies (both seen in Ray 2.60).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stabsearch.driver.base import TrialSource, WorkOrder
+from stabsearch.driver.environment import prepare, worker_variables
+from stabsearch.driver.worker import work
+from stabsearch.errors import UserError
+from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.records.record import plan_from_json
+
+prepare(is_local=True)
+
+import ray  # noqa: E402 - after its environment
+from ray import tune  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
+
+
+class RayTuneDriver:
+    """Runs trials on warm Ray workers.
+
+    Args:
+        order: what every worker needs.
+        address: ``local`` for a private Ray on this machine, or a cluster's address.
+        cpus_per_trial, gpus_per_trial: resources of one trial.
+        concurrency: trials at a time; None: as many as the resources hold.
+    """
+
+    def __init__(
+        self, order: WorkOrder, *, address: str = "local", cpus_per_trial: float = 1.0,
+        gpus_per_trial: float = 0.0, concurrency: int | None = None,
+    ) -> None:  # fmt: skip
+        self._order = order
+        self._address = address
+        self._resources = {"cpu": cpus_per_trial, **({"gpu": gpus_per_trial} if gpus_per_trial else {})}
+        self._concurrency = concurrency
+
+    def run(self, source: TrialSource) -> None:
+        """Run every plan of the source; a worker that dies is reported as lost and replaced."""
+        feed = _Feed(source)
+        with _started(self._address, self._order.setup.num_threads), _scratch() as folder, _term_interrupts():
+            self._tuner(feed, folder).fit()
+            interrupted = bool(feed.in_flight)
+        if feed.error is not None:
+            raise feed.error
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _tuner(self, feed: _Feed, folder: Path) -> tune.Tuner:
+        trainable = tune.with_parameters(_Worker, order=self._order)
+        return tune.Tuner(
+            tune.with_resources(trainable, self._resources),
+            tune_config=tune.TuneConfig(
+                search_alg=feed, scheduler=_NewestFirst(), num_samples=-1, reuse_actors=True,
+                max_concurrent_trials=self._concurrency or self._slots(), trial_dirname_creator=_short_name,
+                trial_name_creator=_short_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[_Payloads(feed)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )  # fmt: skip
+
+    def _slots(self) -> int:
+        available = ray.cluster_resources()
+        kinds = {"cpu": "CPU", "gpu": "GPU"}
+        held = [int(available.get(kinds[kind], 0) / need) for kind, need in self._resources.items()]
+        if min(held) < 1:
+            raise UserError(
+                f"no room for a single trial: it needs {self._resources}, Ray has "
+                f"{ {kind: available.get(kinds[kind], 0) for kind in self._resources} }",
+                "lower resources.cpus_per_trial or resources.gpus_per_trial", key=("resources",),
+            )  # fmt: skip
+        return min(held)
+
+
+class _Worker(tune.Trainable):  # type: ignore[misc]
+    """A warm process: the workload stays, the plan changes."""
+
+    def setup(self, config: dict[str, Any], order: WorkOrder) -> None:
+        self._order = order
+
+    def step(self) -> dict[str, Any]:
+        # a blocked step cannot be interrupted by Tune, which has no trial timeout either
+        watchdog = threading.Timer(self._order.timeout_s, os._exit, args=(HUNG,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            record = work(plan_from_json(self.config["plan"]), self._order)
+        finally:
+            watchdog.cancel()
+        return {"done": True, "record": record.to_json()}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+
+class _Feed(Searcher):  # type: ignore[misc]
+    """Hands the source's plans to Tune, and Tune's failures to the source."""
+
+    def __init__(self, source: TrialSource) -> None:
+        super().__init__(metric=None, mode=None)
+        self._source = source
+        self.in_flight: dict[str, TrialPlan] = {}
+        self.error: BaseException | None = None
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        plan = None if self.error else self._guarded(self._source.next_plan)
+        if plan is None:
+            # FINISHED is for ever: a plan that is lost later could not come back
+            return None if self.in_flight else Searcher.FINISHED
+        self.in_flight[trial_id] = plan
+        return {"plan": asdict(plan)}
+
+    def take(self, trial_id: str, record: TrialRecord) -> None:
+        """Hand over the record of a Tune trial."""
+        if self.in_flight.pop(trial_id, None):
+            self._guarded(lambda: self._source.finished(record))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        plan = self.in_flight.pop(trial_id, None)
+        if plan is not None:
+            self._guarded(lambda: self._source.lost(plan, "the worker went away without a record"))
+
+    def _guarded(self, call: Any) -> Any:
+        """Keep the first error for the end: raised inside Tune's loop it would be wrapped or lost."""
+        try:
+            return call()
+        except BaseException as error:  # noqa: BLE001 - carried out of Tune's loop, raised by run()
+            self.error = self.error or error
+            return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the study is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing: the study is the truth."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Nothing, ()
+
+
+class _Nothing:
+    """What Tune's periodic snapshot of the feed and its callback becomes."""
+
+
+class _Payloads(tune.Callback):  # type: ignore[misc]
+    """Takes records out of Tune's results before Tune stores them."""
+
+    def __init__(self, feed: _Feed) -> None:
+        self._feed = feed
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        payload = result.pop("record", None)
+        if payload is not None:
+            self._feed.take(trial.trial_id, TrialRecord.from_json(payload))
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Nothing, ()
+
+
+class _NewestFirst(FIFOScheduler):  # type: ignore[misc]
+    """Gives a freed worker to the newest waiting trial.
+
+    First-in-first-out names the trial whose own worker is still starting, cancels that start, and
+    with short trials a replaced worker or a new node never gets any work.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == "PENDING"]
+        return waiting[-1] if waiting else None
+
+
+def _short_name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+@contextmanager
+def _started(address: str, num_threads: int) -> Iterator[None]:
+    """Connect to Ray for the time of a sweep; a private Ray ends with it."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    own = {"num_cpus": _cores(), "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
+                 runtime_env={"env_vars": worker_variables(num_threads)}, **own)  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
+                        "start one, or use address: local", key=("resources", "address")) from None  # fmt: skip
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what Tune insists on writing."""
+    folder = Path(tempfile.mkdtemp(prefix="stabsearch-tune-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _term_interrupts() -> Iterator[None]:
+    """Make SIGTERM end a sweep the way Ctrl-C does: Tune handles only SIGINT."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

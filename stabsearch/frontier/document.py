@@ -1,0 +1,72 @@
+"""The frontier as a strict JSON document that people can read and machines can restore exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stabsearch.frontier.posterior import Tally
+from stabsearch.frontier.row import FrontierRow
+from stabsearch.frontier.trials import ContextTrials
+from stabsearch.records import Context
+
+FRONTIER_VERSION = 1
+
+
+def encode(
+    max_failure_probability: float,
+    confidence: float,
+    learning_rate_range: tuple[float, float],
+    trials: Sequence[ContextTrials],
+    rows: Sequence[FrontierRow],
+) -> dict[str, Any]:
+    """Return the document: settings, one entry per context with its table row and its evidence."""
+    return {
+        "version": FRONTIER_VERSION,
+        "max_failure_probability": max_failure_probability,
+        "confidence": confidence,
+        "learning_rate_range": list(learning_rate_range),
+        "contexts": [
+            {**_strict(row.as_dict()), "num_learned": each.num_learned, "evidence": _evidence(each)}
+            for each, row in zip(trials, rows, strict=True)
+        ],
+    }
+
+
+def decode(
+    data: Mapping[str, Any],
+) -> tuple[float, float, tuple[float, float], tuple[ContextTrials, ...]]:
+    """Return settings and evidence; the table's numbers are computed from them again.
+
+    Raises:
+        ValueError: written by a version this one does not read.
+    """
+    if data.get("version") != FRONTIER_VERSION:
+        raise ValueError(f"frontier of version {data.get('version')!r}, this reads {FRONTIER_VERSION}")
+    low, high = data["learning_rate_range"]
+    trials = tuple(_trials(entry) for entry in data["contexts"])
+    return data["max_failure_probability"], data["confidence"], (low, high), trials
+
+
+def _evidence(trials: ContextTrials) -> list[dict[str, float]]:
+    return [
+        {"log10_learning_rate": tally.x, "survived": tally.survived, "failed": tally.failed}
+        for tally in trials.evidence
+    ]
+
+
+def _trials(entry: Mapping[str, Any]) -> ContextTrials:
+    tallies = (
+        Tally(point["log10_learning_rate"], point["survived"], point["failed"]) for point in entry["evidence"]
+    )
+    context = Context(entry["precision"], entry["warmup_steps"], entry["max_grad_norm"])
+    return ContextTrials(context, tuple(tallies), entry["num_learned"])
+
+
+def _strict(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with None for NaN: JSON has no NaN."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,69 @@
+"""From a table of trials to the frontier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from stabsearch.frontier.frontier import Frontier
+from stabsearch.frontier.trials import ContextTrials, TableError, context_trials
+from stabsearch.records import Context
+
+
+def fit(
+    trials: pd.DataFrame,
+    max_failure_probability: float = 0.1,
+    learning_rate_range: tuple[float, float] | None = None,
+    confidence: float = 0.9,
+    contexts: Sequence[Context] | None = None,
+) -> Frontier:
+    """Return the frontier that a table of trials shows.
+
+    Args:
+        trials: one row per trial, columns learning_rate, precision, warmup_steps, max_grad_norm and
+            outcome, as in ``trials.csv``; further columns are ignored, but for ``grade``: where it
+            is there, only contexts in which a survivor learned are recommended. Rows that prove
+            nothing about stability (oom, lost, ...) are left out; their order does not matter.
+        max_failure_probability: the risk that defines the frontier.
+        learning_rate_range: lowest and highest learning rate searched; default: those of the
+            trials. A trial outside it still counts.
+        confidence: probability of the credible intervals.
+        contexts: contexts to report even without trials.
+
+    Raises:
+        TableError: missing columns, unknown outcomes, unusable values, an impossible range. It is a
+            ValueError and a UserError.
+    """
+    _check_probability("max_failure_probability", max_failure_probability, 0.0, 0.5)
+    _check_probability("confidence", confidence, 0.5, 1.0)
+    groups = context_trials(trials, contexts or ())
+    searched = _checked_range(learning_rate_range) if learning_rate_range is not None else _spanned(groups)
+    return Frontier(float(max_failure_probability), float(confidence), searched, groups)
+
+
+def _checked_range(learning_rate_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = map(float, learning_rate_range)
+    if not (math.isfinite(low) and math.isfinite(high) and 0 < low <= high):
+        raise TableError(
+            f"learning_rate_range: impossible range ({low:g}, {high:g})",
+            "allowed: two finite numbers above 0, the lower one first",
+        )
+    return low, high
+
+
+def _spanned(groups: Sequence[ContextTrials]) -> tuple[float, float]:
+    xs = [tally.x for trials in groups for tally in trials.evidence]
+    if not xs:
+        raise TableError(
+            "no trial is evidence, so the learning rates searched are unknown", "give learning_rate_range"
+        )
+    return 10.0 ** min(xs), 10.0 ** max(xs)
+
+
+def _check_probability(name: str, value: float, low: float, high: float) -> None:
+    if not (low < value < high or value == low > 0):
+        raise TableError(
+            f"{name}: got {value!r}", f"allowed: {'at least' if low else 'above'} {low:g}, below {high:g}"
+        )

@@ -1,0 +1,143 @@
+"""The fitted frontier: tables, predictions, a recommendation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from stabsearch.frontier import recommendation
+from stabsearch.frontier.answer import Recommendation
+from stabsearch.frontier.curve import FailureCurve
+from stabsearch.frontier.document import decode, encode
+from stabsearch.frontier.posterior import Posterior, Span, independent_posterior
+from stabsearch.frontier.row import FrontierRow, frontier_row
+from stabsearch.frontier.trials import (
+    CONTEXT_COLUMNS,
+    ContextTrials,
+    TableError,
+    contexts_of,
+    log_learning_rates,
+    require_columns,
+)
+from stabsearch.records import Context
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Per context, the largest learning rate whose failure probability is at most the stated risk.
+
+    Everything follows from these fields, so two frontiers are equal when their evidence is.
+    """
+
+    max_failure_probability: float
+    """The risk: failure probability at the frontier, within the horizon of the trials."""
+    confidence: float
+    """Probability of the credible intervals."""
+    learning_rate_range: tuple[float, float]
+    """Lowest and highest learning rate searched."""
+    trials: tuple[ContextTrials, ...]
+    """The evidence, one entry per context, in the order of ``table``."""
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """Return the posterior over the thresholds; its contexts stand in the order of ``table``."""
+        evidence = [trials.evidence for trials in self.trials]
+        return independent_posterior(FailureCurve(self.max_failure_probability), self.searched, evidence)
+
+    @property
+    def searched(self) -> Span:
+        """Return the learning-rate range in decades."""
+        low, high = self.learning_rate_range
+        return Span(math.log10(low), math.log10(high))
+
+    @cached_property
+    def rows(self) -> tuple[FrontierRow, ...]:
+        """Return the rows of ``table`` as plain data."""
+        tail = (1 - self.confidence) / 2
+        low_C, median_C, high_C = (self.posterior.quantile(q) for q in (tail, 0.5, 1 - tail))
+        return tuple(
+            frontier_row(trials, (float(low), float(median), float(high)), self.learning_rate_range)
+            for trials, low, median, high in zip(self.trials, low_C, median_C, high_C, strict=True)
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Return one row per context; columns as in ``FrontierRow``."""
+        return pd.DataFrame([row.as_dict() for row in self.rows], columns=list(FrontierRow.columns()))
+
+    def predict(self, configs: pd.DataFrame) -> pd.DataFrame:
+        """Return failure_probability, probability_low, probability_high for each configuration.
+
+        The posterior mean of failing within the trials' horizon and its credible interval, under
+        the index of ``configs``.
+
+        Args:
+            configs: columns learning_rate, precision, warmup_steps, max_grad_norm.
+
+        Raises:
+            TableError: missing column, unusable value, or a context that was not searched.
+        """
+        require_columns(configs, ("learning_rate", *CONTEXT_COLUMNS))
+        points = zip(configs.index, contexts_of(configs), log_learning_rates(configs), strict=True)
+        columns = ["failure_probability", "probability_low", "probability_high"]
+        predicted = [self.failure(self._position(context, f"row {row}: "), x) for row, context, x in points]
+        return pd.DataFrame(predicted, index=configs.index, columns=columns, dtype=float)
+
+    def failure(self, position: int, x: float) -> tuple[float, float, float]:
+        """Return mean, low and high of P(fail) at a log10 learning rate, by row of ``table``."""
+        mean = self.posterior.failure_probability(position, x)
+        low, high = self.posterior.failure_interval(position, x, self.confidence)
+        return mean, min(low, mean), max(high, mean)  # a skewed posterior can leave its mean outside
+
+    def recommend(self) -> Recommendation | None:
+        """Return the configuration that trains fastest among the safe ones, or None; see ``why_not``.
+
+        The context whose frontier has the highest lower credible bound, at that bound. Contexts
+        within 0.1 decades of it count as equal, and the cheapest precision among them is taken.
+        """
+        choice = self._choice
+        if isinstance(choice, str):
+            return None
+        position, x = choice
+        low, high = self.learning_rate_range
+        learning_rate = min(max(10.0**x, low), high)
+        return Recommendation(self.trials[position].context, learning_rate, *self.failure(position, x))
+
+    @property
+    def why_not(self) -> str:
+        """Return why nothing is recommended, in one sentence; empty when something is."""
+        return self._choice if isinstance(self._choice, str) else ""
+
+    @cached_property
+    def _choice(self) -> tuple[int, float] | str:
+        lower = self.posterior.quantile((1 - self.confidence) / 2)
+        return recommendation.choose(self.trials, self.rows, lower, self.searched)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return strict JSON data that is enough to predict without the trials."""
+        return encode(
+            self.max_failure_probability, self.confidence, self.learning_rate_range, self.trials, self.rows
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Frontier:
+        """Return the frontier that ``to_json`` wrote, exactly.
+
+        Raises:
+            ValueError: written by a version this one does not read.
+        """
+        return cls(*decode(data))
+
+    def _position(self, context: Context, place: str) -> int:
+        known = [trials.context for trials in self.trials]
+        if context in known:
+            return known.index(context)
+        raise TableError(
+            f"{place}no trials were planned for {context.label}",
+            f"known contexts: {'; '.join(context.label for context in known) or 'none'}",
+        )

@@ -1,0 +1,141 @@
+"""Labels that depend on other trials: collapsed, degraded, untrained; recomputed at each fit.
+
+Legend: a trial's *tail* is its mean loss over the last quarter of its horizon, its *progress* the
+share of the best tail's way down from the common start, its *dose* the sum of its learning rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import median
+
+import numpy as np
+
+from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, StepTrace, TrialRecord
+
+TAIL_SHARE = 0.25
+MIN_TAIL_POINTS = 3
+NOISE_SHARE = 0.25  # chosen: a tail this share of the possible progress above its low has come back up
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One trial's loss curve in four numbers, nats per example."""
+
+    first: float
+    tail: float
+    """Mean loss over the last quarter."""
+    peak: float
+    """Largest smoothed loss."""
+    low: float
+    """Smallest mean over any stretch as long as the tail."""
+
+
+def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
+    """Return the records with outcome and grade of every finished trial decided among its peers.
+
+    A finished trial is ``collapsed`` when it made less than ``rules.collapse_progress`` of the best
+    trial's progress at the same step, and it is not merely slow: its loss rose above its start,
+    or came back up after falling, or a trial with no larger dose had learned by then. The order
+    of the records does not matter, and relabelling twice changes nothing.
+    """
+    finished = {
+        r.plan.number: r for r in records if r.outcome in {Outcome.STABLE, Outcome.COLLAPSED} and r.steps
+    }
+    relabelled = {}
+    for horizon in {record.plan.horizon for record in finished.values()}:
+        peers = [record for record in finished.values() if record.plan.horizon == horizon]
+        relabelled.update({record.plan.number: record for record in _among_peers(peers, rules)})
+    return [relabelled.get(record.plan.number, record) for record in records]
+
+
+def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
+    curves = [_summary(record.trace, rules.smoothing) for record in peers]
+    start = median(curve.first for curve in curves)
+    chance = peers[0].chance_loss
+    floor = min((level for level in (start, chance) if math.isfinite(level)), default=math.nan)
+    best = min(curve.tail for curve in curves)
+    if not best < rules.chance_share * floor:
+        return [_without_learners(r, c, chance, rules) for r, c in zip(peers, curves, strict=True)]
+    way = start - best
+    progress = [(start - curve.tail) / way if way > 0 else 1.0 for curve in curves]
+    least = {
+        share: min((_dose(r) for r, p in zip(peers, progress, strict=True) if p >= share), default=math.inf)
+        for share in (rules.learned_progress, rules.clean_progress)
+    }
+    return [
+        _labelled(record, curve, share, way, least, rules)
+        for record, curve, share in zip(peers, curves, progress, strict=True)
+    ]
+
+
+def _labelled(
+    record: TrialRecord,
+    curve: _Curve,
+    progress: float,
+    way: float,
+    least_dose: dict[float, float],
+    rules: OutcomeRules,
+) -> TrialRecord:
+    """Label one trial; ``least_dose`` is the smallest dose that reached each share of progress."""
+    if progress < rules.collapse_progress:
+        came_back_up = curve.tail > curve.low + NOISE_SHARE * way
+        learnable = least_dose[rules.learned_progress] <= _dose(record)
+        if _rose(record, curve, rules) or came_back_up or learnable:
+            return _collapsed(record, f"{max(progress, 0):.0%} of the best trial's progress at the same step")
+        return _stable(record, Grade.UNTRAINED)
+    gentler_did_better = progress < rules.clean_progress and least_dose[rules.clean_progress] <= _dose(record)
+    return _stable(record, Grade.DEGRADED if gentler_did_better else Grade.CLEAN)
+
+
+def _without_learners(record: TrialRecord, curve: _Curve, chance: float, rules: OutcomeRules) -> TrialRecord:
+    """Label a trial of a group in which nobody learned: only damage of its own counts."""
+    no_better = not curve.tail < rules.chance_share * chance
+    if _rose(record, curve, rules) and no_better:
+        return _collapsed(record, "its loss rose and ended no better than chance")
+    return _stable(record, Grade.UNTRAINED)
+
+
+def _rose(record: TrialRecord, curve: _Curve, rules: OutcomeRules) -> bool:
+    levels = [level for level in (curve.first, record.chance_loss) if math.isfinite(level)]
+    return curve.peak > rules.rise_ratio * max(levels)
+
+
+def _collapsed(record: TrialRecord, message: str) -> TrialRecord:
+    # relabelling is repeated: everything that depends on the label is set each time
+    return replace(
+        record, outcome=Outcome.COLLAPSED, grade=None, cause=Cause.LEARNING_RATE,
+        first_bad_step=_worst_step(record.trace), message=message,
+    )  # fmt: skip
+
+
+def _stable(record: TrialRecord, grade: Grade) -> TrialRecord:
+    message = f"finite for {record.steps} steps"
+    return replace(
+        record, outcome=Outcome.STABLE, grade=grade, cause=None, first_bad_step=None, message=message
+    )
+
+
+def _worst_step(trace: StepTrace) -> int:
+    return trace.steps[int(np.argmax(trace.losses))]
+
+
+def _dose(record: TrialRecord) -> float:
+    plan = record.plan
+    return plan.learning_rate * (plan.horizon - plan.warmup_steps / 2)
+
+
+@lru_cache(maxsize=1 << 14)
+def _summary(trace: StepTrace, smoothing: float) -> _Curve:
+    loss_N = np.asarray(trace.losses)
+    tail = max(MIN_TAIL_POINTS, round(TAIL_SHARE * len(loss_N)))
+    smooth, peak = loss_N[0], loss_N[0]
+    for loss in loss_N:
+        smooth = smoothing * smooth + (1 - smoothing) * loss
+        peak = max(peak, smooth)
+    window = min(tail, len(loss_N))
+    means = np.convolve(loss_N, np.full(window, 1 / window), mode="valid")
+    return _Curve(float(loss_N[0]), float(loss_N[-window:].mean()), float(peak), float(means.min()))

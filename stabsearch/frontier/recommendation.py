@@ -1,0 +1,61 @@
+"""Which context, and how high its learning rate may go; or why none may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stabsearch.frontier.curve import Floats
+from stabsearch.frontier.posterior import Span
+from stabsearch.frontier.row import FrontierRow
+from stabsearch.frontier.trials import ContextTrials
+from stabsearch.frontier.verdict import ContextVerdict
+
+_EQUAL = 0.1  # decades; chosen: learning rates this close train equally fast
+_STEP_BELOW_FAILURE = 0.1  # decades; chosen: clearly another learning rate than the one that failed
+_COST = {"bf16": 0, "fp16": 0, "tf32": 1, "fp32": 2}
+"""Precisions by cost; an unknown one counts as the most expensive."""
+
+
+def choose(
+    trials: Sequence[ContextTrials], rows: Sequence[FrontierRow], lower_C: Floats, searched: Span
+) -> tuple[int, float] | str:
+    """Return context position and log10 learning rate, or the reason why nothing is recommended.
+
+    Args:
+        trials: evidence per context.
+        rows: verdicts, in the same order.
+        lower_C: lower credible bound of each threshold, decades, not clipped to the range.
+        searched: the learning-rate range.
+    """
+    if not any(each.num_trials for each in trials):
+        return "no trial has said anything about stability yet"
+    bounds = [_safe_bound(each, float(lower), searched) for each, lower in zip(trials, lower_C, strict=True)]
+    refusals = [_refusal(*each, searched) for each in zip(trials, rows, bounds, strict=True)]
+    allowed = [position for position, refusal in enumerate(refusals) if not refusal]
+    if not allowed:
+        reasons = dict.fromkeys(refusals)
+        if len(reasons) == 1:
+            return f"in every context {refusals[0]}"
+        return "; ".join(f"{each.context.label}: {why}" for each, why in zip(trials, refusals, strict=True))
+    best = max(bounds[position] for position in allowed)
+    equals = [position for position in allowed if bounds[position] >= best - _EQUAL]
+    chosen = min(equals, key=lambda i: (_COST.get(rows[i].precision, 2), -bounds[i], i))
+    return chosen, bounds[chosen]
+
+
+def _safe_bound(trials: ContextTrials, lower: float, searched: Span) -> float:
+    """Return the lower bound, inside the range's top, and below every learning rate that failed."""
+    return min(lower, searched.high, trials.lowest_failed - _STEP_BELOW_FAILURE)
+
+
+def _refusal(trials: ContextTrials, row: FrontierRow, bound: float, searched: Span) -> str:
+    """Return why this context cannot be recommended; empty when it can."""
+    if row.verdict == ContextVerdict.NO_STABLE_REGION:
+        return "even the lowest learning rate of the range fails too often"
+    if row.verdict == ContextVerdict.NOT_ENOUGH_EVIDENCE:
+        return "there is not enough evidence"
+    if not trials.num_learned:
+        return "no surviving trial has learned anything"
+    if bound < searched.low:
+        return "the trials do not show that the lowest learning rate of the range is safe"
+    return ""

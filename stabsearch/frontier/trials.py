@@ -1,0 +1,158 @@
+"""Trials as a table, checked and reduced to what each context's frontier needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stabsearch.errors import UserError
+from stabsearch.frontier.posterior import Evidence, tallied
+from stabsearch.records import PRECISIONS, Context, Grade, Outcome
+
+CONTEXT_COLUMNS = ("precision", "warmup_steps", "max_grad_norm")
+TRIAL_COLUMNS = ("learning_rate", *CONTEXT_COLUMNS, "outcome")
+
+
+class TableError(UserError, ValueError):
+    """A table that cannot be read as trials or configurations; names the row and the column."""
+
+
+@dataclass(frozen=True)
+class ContextTrials:
+    """The evidence of one context."""
+
+    context: Context
+    evidence: Evidence
+    """Outcomes per log10 learning rate."""
+    num_learned: int
+    """Survivors that learned; survivors count as having learned when the table has no grades."""
+
+    @property
+    def num_trials(self) -> int:
+        """Return how many trials are evidence."""
+        return sum(tally.survived + tally.failed for tally in self.evidence)
+
+    @property
+    def num_failed(self) -> int:
+        """Return how many of them failed because of their hyperparameters."""
+        return sum(tally.failed for tally in self.evidence)
+
+    @property
+    def lowest_failed(self) -> float:
+        """Return the lowest log10 learning rate that failed; infinity when none did."""
+        return min((tally.x for tally in self.evidence if tally.failed), default=math.inf)
+
+
+def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tuple[ContextTrials, ...]:
+    """Return the evidence of every context that is declared or occurs, in a fixed order.
+
+    Rows whose outcome proves nothing (out of memory, lost, interrupted, ...) are left out; their
+    other columns are not looked at. The order of the rows does not matter.
+
+    Raises:
+        TableError: missing column, unknown outcome, unusable learning rate or context value.
+    """
+    require_columns(trials, TRIAL_COLUMNS)
+    outcomes = [_outcome(value, row) for row, value in trials["outcome"].items()]
+    kept = trials[np.array([outcome.is_evidence for outcome in outcomes], dtype=bool)]
+    failed = [outcome.is_failure for outcome in outcomes if outcome.is_evidence]
+    points = zip(contexts_of(kept), log_learning_rates(kept), failed, _learned(kept, failed), strict=True)
+    groups: dict[Context, list[tuple[float, bool, bool]]] = {_plain(context): [] for context in contexts}
+    for context, x, has_failed, has_learned in points:
+        groups.setdefault(context, []).append((x, has_failed, has_learned))
+    return tuple(
+        ContextTrials(
+            context,
+            tallied((x, has_failed) for x, has_failed, _ in groups[context]),
+            sum(has_learned for *_, has_learned in groups[context]),
+        )
+        for context in sorted(groups, key=context_order)
+    )
+
+
+def context_order(context: Context) -> tuple[int, str, int, float]:
+    """Return the sort key of a context: precision as in ``PRECISIONS``, then warmup, then clip norm."""
+    names: tuple[str, ...] = PRECISIONS
+    rank = names.index(context.precision) if context.precision in names else len(names)
+    return rank, *context
+
+
+def log_learning_rates(table: pd.DataFrame) -> list[float]:
+    """Return log10 of the column ``learning_rate``, one per row."""
+    return [
+        math.log10(_number(value, row, "learning_rate", positive=True))
+        for row, value in table["learning_rate"].items()
+    ]
+
+
+def contexts_of(table: pd.DataFrame) -> list[Context]:
+    """Return the context of each row."""
+    rows = zip(table.index, *(table[column] for column in CONTEXT_COLUMNS), strict=True)
+    return [_context(row, *values) for row, *values in rows]
+
+
+def require_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise when the table lacks one of the columns, or has it twice, naming all that are amiss."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise TableError(
+            f"missing column {', '.join(map(repr, missing))}",
+            f"needed: {', '.join(columns)}; found: {', '.join(map(str, table.columns)) or 'none'}",
+        )
+    repeated = [column for column in columns if list(table.columns).count(column) > 1]
+    if repeated:
+        raise TableError(
+            f"column {', '.join(map(repr, repeated))} stands more than once", "name columns apart"
+        )
+
+
+def _context(row: Any, precision: Any, warmup_steps: Any, max_grad_norm: Any) -> Context:
+    if not isinstance(precision, str) or not precision:
+        raise TableError(
+            f"row {row}: column 'precision': not a precision: {precision!r}",
+            f"known: {', '.join(sorted(PRECISIONS))}",
+        )
+    steps = _number(warmup_steps, row, "warmup_steps")
+    if steps != int(steps):
+        raise TableError(
+            f"row {row}: column 'warmup_steps': not a whole number: {steps:g}",
+            "warmup counts optimizer steps of the full run; resolve ratios first",
+        )
+    return Context(precision, int(steps), _number(max_grad_norm, row, "max_grad_norm"))
+
+
+def _plain(context: Context) -> Context:
+    return Context(str(context.precision), int(context.warmup_steps), float(context.max_grad_norm))
+
+
+def _number(value: Any, row: Any, column: str, *, positive: bool = False) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isfinite(number) and (number > 0 or (number == 0 and not positive)):
+        return number
+    allowed = "a finite number above 0" if positive else "a finite number, 0 or above"
+    raise TableError(f"row {row}: column {column!r}: got {value!r}", f"allowed: {allowed}")
+
+
+def _outcome(value: Any, row: Any) -> Outcome:
+    try:
+        return Outcome(value)
+    except ValueError:
+        raise TableError(
+            f"row {row}: column 'outcome': unknown outcome {value!r}", f"known: {', '.join(sorted(Outcome))}"
+        ) from None
+
+
+def _learned(trials: pd.DataFrame, failed: Sequence[bool]) -> list[bool]:
+    survived = ~np.array(failed, dtype=bool)
+    if "grade" not in trials.columns:
+        return list(map(bool, survived))
+    graded = trials["grade"].isin([Grade.CLEAN.value, Grade.DEGRADED.value]).to_numpy(dtype=bool)
+    return list(map(bool, survived & graded))

@@ -1,0 +1,77 @@
+"""How a trial can end, why, and what that proves."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a trial ended: one of ten names, each with what it proves about stability."""
+
+    STABLE = "stable"
+    """Reached its horizon with finite losses; right-censored evidence of stability."""
+    NONFINITE = "nonfinite"
+    """A loss, gradient or weight became NaN or infinite because of the hyperparameters."""
+    DIVERGED = "diverged"
+    """Finite, but far above where it started and not coming back."""
+    COLLAPSED = "collapsed"
+    """Finite, but useless at the horizon although other trials had learned by then."""
+    SCALE_FLOOR = "scale_floor"
+    """fp16 loss scale at its floor, or so many skipped updates that it is not training."""
+    DATA_FAULT = "data_fault"
+    """The batch is bad whatever the hyperparameters are; proves nothing."""
+    OOM = "oom"
+    """Out of memory; proves nothing."""
+    CRASHED = "crashed"
+    """The training code raised, or the trial did not run as planned; proves nothing."""
+    LOST = "lost"
+    """The worker or its node went away more often than it is retried; proves nothing."""
+    INTERRUPTED = "interrupted"
+    """Ended by the user before its horizon; proves nothing."""
+
+    @property
+    def is_failure(self) -> bool:
+        """True when the hyperparameters broke the trial: evidence against them."""
+        return self in _FAILURES
+
+    @property
+    def is_evidence(self) -> bool:
+        """True when the trial says something about stability, for or against."""
+        return self is Outcome.STABLE or self.is_failure
+
+
+_FAILURES = frozenset({Outcome.NONFINITE, Outcome.DIVERGED, Outcome.COLLAPSED, Outcome.SCALE_FLOOR})
+
+
+class Grade(StrEnum):
+    """How well a stable trial trained."""
+
+    CLEAN = "clean"
+    DEGRADED = "degraded"
+    """Learned, but clearly less than gentler trials did, or with loss spikes."""
+    UNTRAINED = "untrained"
+    """Has not learned yet: its loss creeps down and was never above its start."""
+
+
+class Cause(StrEnum):
+    """What broke a trial, as far as the evidence at hand shows."""
+
+    DATA = "data"
+    LOSS_MISMATCH = "loss_mismatch"
+    LEARNING_RATE = "learning_rate"
+    PRECISION_AT_INIT = "precision_at_init"
+    PRECISION_AFTER_DRIFT = "precision_after_drift"
+    INITIALISATION = "initialisation"
+    OPTIMIZER_SETTINGS = "optimizer_settings"
+    HARDWARE_OR_NONDETERMINISM = "hardware_or_nondeterminism"
+    SETTINGS_NOT_APPLIED = "settings_not_applied"
+    """The live trainer did not run with the settings of its plan."""
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """What a trial was run for."""
+
+    CANARY = "canary"
+    SEARCH = "search"
+    CONFIRM = "confirm"

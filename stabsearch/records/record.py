@@ -1,0 +1,161 @@
+"""What one trial showed, and its exact JSON form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
+from stabsearch.records.plan import TrialPlan
+
+RECORD_VERSION = 1
+MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
+
+
+@dataclass(frozen=True)
+class Effective:
+    """Settings read back from the live trainer, never copied from the plan."""
+
+    peak_learning_rate: float
+    """Largest learning rate any optimizer step was given."""
+    final_learning_rate: float
+    """Learning rate of the last optimizer step."""
+    max_grad_norm: float
+    """Norm really passed to clipping; 0: gradients were not clipped."""
+    autocast_dtype: str
+    """Dtype inside the model's forward, e.g. ``bfloat16``; ``float32``: no autocast."""
+    parameter_dtype: str
+    """Dtype of the trained parameters."""
+    loss_scaler: bool
+    """True when a gradient scaler was active."""
+    matmul_precision: str
+    """fp32 matrix product setting in force: ``ieee`` or ``tf32``."""
+    device: str
+    batch_rows: int
+    """Rows per micro-batch."""
+    optimizer: str
+    """Class name of the optimizer."""
+    betas: tuple[float, ...] = ()
+    """Adam's betas, empty for another optimizer."""
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """Per-step numbers of one trial, thinned evenly when the horizon is long; all same length."""
+
+    steps: tuple[int, ...] = ()
+    """Optimizer steps, 1-based, ascending; the last step is always kept."""
+    losses: tuple[float, ...] = ()
+    """Raw training loss, nats per example, mean over the step's micro-batches."""
+    grad_norms: tuple[float, ...] = ()
+    """Global L2 gradient norm before clipping; NaN where it was never computed."""
+
+    @classmethod
+    def thinned(
+        cls, losses: list[float], grad_norms: list[float], max_points: int = MAX_TRACE_POINTS
+    ) -> StepTrace:
+        """Return the trace of steps 1..n with at most ``max_points`` points and the last."""
+        stride = max(1, math.ceil(len(losses) / max_points))
+        kept = sorted({*range(0, len(losses), stride), *([len(losses) - 1] if losses else [])})
+        return cls(
+            tuple(i + 1 for i in kept),
+            tuple(losses[i] for i in kept),
+            tuple(grad_norms[i] for i in kept),
+        )
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial's result; the study holds exactly one per plan."""
+
+    plan: TrialPlan
+    outcome: Outcome
+    grade: Grade | None = None
+    """Set for stable trials only."""
+    cause: Cause | None = None
+    """Set for every outcome but ``stable``."""
+    first_bad_step: int | None = None
+    """1-based optimizer step of the first bad number, None when nothing was bad."""
+    steps: int = 0
+    """Optimizer steps that were completed."""
+    trace: StepTrace = field(default_factory=StepTrace)
+    chance_loss: float = math.nan
+    """Loss of the trivial predictor of the label marginals, nats per example."""
+    skipped_steps: int = 0
+    """fp16 updates that the loss scaler skipped."""
+    clipped_share: float = math.nan
+    """Share of updates whose gradient norm was above ``max_grad_norm``."""
+    effective: Effective | None = None
+    """None when the trial ended before its first optimizer step."""
+    message: str = ""
+    """One line on what happened, for people."""
+    startup_s: float = 0.0
+    """Seconds from the start of the trial to its first step."""
+    train_s: float = 0.0
+    """Seconds in training steps."""
+    started_at: float = 0.0
+    """Seconds since the epoch."""
+    attempts: int = 1
+    """How often it was started until it gave a record."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Host, device and library versions."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; non-finite numbers become strings, so it is strict JSON."""
+        return {"version": RECORD_VERSION, **_encode(asdict(self))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrialRecord:
+        """Return the record that ``to_json`` wrote, exactly.
+
+        Raises:
+            ValueError: written by a version this one does not read.
+        """
+        if data.get("version") != RECORD_VERSION:
+            raise ValueError(f"trial record of version {data.get('version')!r}, this reads {RECORD_VERSION}")
+        values = {
+            key: value if key in _TEXTS else _decode(value) for key, value in data.items() if key != "version"
+        }
+        effective, trace = values.pop("effective"), values.pop("trace")
+        plan = plan_from_json(values.pop("plan"))
+        grade, cause = values.pop("grade"), values.pop("cause")
+        return cls(
+            plan=plan,
+            outcome=Outcome(values.pop("outcome")),
+            grade=Grade(grade) if grade else None,
+            cause=Cause(cause) if cause else None,
+            effective=Effective(**{**effective, "betas": tuple(effective["betas"])}) if effective else None,
+            trace=StepTrace(**{key: tuple(points) for key, points in trace.items()}),
+            **values,
+        )
+
+
+def plan_from_json(data: Mapping[str, Any]) -> TrialPlan:
+    """Return the plan that ``dataclasses.asdict`` took apart."""
+    return TrialPlan(**{**data, "stage": Stage(data["stage"])})
+
+
+_TEXTS = frozenset({"message", "machine"})
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NONFINITE.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    return value

@@ -1,0 +1,205 @@
+"""The frontier as scalable pictures for a page: one per precision, with a text for every mark."""
+
+from __future__ import annotations
+
+import math
+
+from stabsearch.frontier.answer import Recommendation
+from stabsearch.records import TrialRecord
+from stabsearch.report.findings import Findings
+from stabsearch.report.layout import Column, Panel, Picture, clip_label, marker, picture_of
+from stabsearch.report.markup import Markup, joined, tag
+from stabsearch.report.wording import CONTEXT_VERDICTS, ended, printable, rate, rate_interval
+
+LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 52, 10, 12, 44, 340
+HALF_PAGE, FULL_PAGE = 504, 720
+NUM_COLORS = 7
+GLYPHS = {
+    "stable": "M-3.4,0a3.4,3.4 0 1,0 6.8,0a3.4,3.4 0 1,0 -6.8,0",
+    "nonfinite": "M-3.6,-3.6L3.6,3.6M-3.6,3.6L3.6,-3.6",
+    "diverged": "M0,-4.4L4.2,3.2L-4.2,3.2Z",
+    "collapsed": "M0,4.4L4.2,-3.2L-4.2,-3.2Z",
+    "scale_floor": "M0,-4.4L4.4,0L0,4.4L-4.4,0Z",
+    "silent": "M-1.8,0a1.8,1.8 0 1,0 3.6,0a1.8,1.8 0 1,0 -3.6,0",
+}
+STAR = "M0,-9L2.4,-3.2L8.6,-2.8L3.8,1.2L5.3,7.3L0,4L-5.3,7.3L-3.8,1.2L-8.6,-2.8L-2.4,-3.2Z"
+
+
+def frontier_figures(findings: Findings) -> Markup:
+    """Return one figure per precision and a legend; nothing when there are no contexts."""
+    picture = picture_of(findings)
+    if not findings.records:
+        return tag("p", "No trials yet.", class_="muted")
+    recommended = findings.answer.recommendation
+    figures = [_figure(panel, picture, recommended) for panel in picture.panels]
+    return joined(
+        [
+            _legend(picture, recommended is not None),
+            tag("div", figures, class_="panels", style=_columns(picture)),
+        ]
+    )
+
+
+def _columns(picture: Picture) -> str:
+    """Return how narrow a panel may get before the next one moves below it."""
+    return f"--panel:{0.8 * _Scale(picture).width:.0f}px"
+
+
+class _Scale:
+    """Where a place in the picture lies in the drawing, in px."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        columns = len(picture.warmups) * len(picture.clips)
+        room = HALF_PAGE if len(picture.panels) > 1 else FULL_PAGE
+        self.width = max(room, LEFT + RIGHT + 26 * columns)
+        self.per_warmup = (self.width - LEFT - RIGHT) / len(picture.warmups)
+
+    def x(self, place: float) -> float:
+        return round(LEFT + (place + 0.5) * self.per_warmup, 1)
+
+    def y(self, learning_rate: float) -> float:
+        low, high = math.log(self.picture.low), math.log(self.picture.high)
+        share = (math.log(learning_rate) - low) / (high - low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _figure(panel: Panel, picture: Picture, recommended: Recommendation | None) -> Markup:
+    scale = _Scale(picture)
+    drawn = tag(
+        "svg",
+        tag("title", _summary(panel)),
+        _axes(scale),
+        [_band(column, scale) for column in panel.columns],
+        [_point(column, index, scale) for column in panel.columns for index in range(len(column.trials))],
+        [_star(column, recommended, scale) for column in panel.columns],
+        viewBox=f"0 0 {scale.width} {HEIGHT}",
+        style=f"max-width:{scale.width}px;min-width:{0.62 * scale.width:.0f}px",
+        role="img",
+    )
+    caption = tag("figcaption", panel.precision)
+    return tag("figure", caption, tag("div", drawn, class_="scroll"))
+
+
+def _summary(panel: Panel) -> str:
+    """Return the panel in words."""
+    said = [
+        f"warmup {column.context.warmup_steps}, {clip_label(column.context.max_grad_norm)}: {_said(column)}"
+        for column in panel.columns
+    ]
+    return f"{panel.precision}. " + "; ".join(said)
+
+
+def _said(column: Column) -> str:
+    row = column.row
+    if row is None or row.lr_safe is None:
+        return CONTEXT_VERDICTS.get(row.verdict, row.verdict) if row else "no frontier"
+    return f"safe up to {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)})"
+
+
+def _axes(scale: _Scale) -> Markup:
+    right, base = scale.width - RIGHT, HEIGHT - BOTTOM
+    label = tag("text", "warmup (optimizer steps)", x=(LEFT + right) / 2, y=HEIGHT - 8, class_="axis mid")
+    turned = f"translate(11,{(base + TOP) / 2:g}) rotate(-90)"
+    side = tag("text", "learning rate", transform=turned, class_="axis mid")
+    warmups = [_warmup(index, steps, scale) for index, steps in enumerate(scale.picture.warmups)]
+    return joined([warmups, [_rule(power, scale) for power in scale.picture.decades], label, side])
+
+
+def _warmup(index: int, steps: int, scale: _Scale) -> Markup:
+    """Return the name of one warmup, every second one on a stripe."""
+    name = tag("text", f"{steps:,}", x=scale.x(index), y=HEIGHT - BOTTOM + 17, class_="tick mid")
+    if index % 2 == 0:
+        return name
+    width, height = round(scale.per_warmup, 1), HEIGHT - TOP - BOTTOM
+    stripe = tag("rect", x=scale.x(index - 0.5), y=TOP, width=width, height=height, class_="stripe")
+    return joined([stripe, name])
+
+
+def _rule(power: int, scale: _Scale) -> Markup:
+    y = scale.y(10.0**power)
+    line = tag("line", x1=LEFT, x2=scale.width - RIGHT, y1=y, y2=y, class_="rule")
+    return joined([line, tag("text", f"1e{power}", x=LEFT - 8, y=y + 4, class_="tick end")])
+
+
+def _band(column: Column, scale: _Scale) -> Markup | None:
+    """Return the credible interval and the safe rate; an outline where there is not enough evidence."""
+    row = column.row
+    if row is None or not row.num_trials:
+        return None
+    left, right = scale.x(column.x - column.half_width), scale.x(column.x + column.half_width)
+    parts = [tag("title", f"{column.context.label}: {_said(column)}")]
+    if row.lr_low is not None and row.lr_high is not None:
+        top, width = scale.y(row.lr_high), round(right - left, 1)
+        height = round(max(scale.y(row.lr_low) - top, 1), 1)
+        look = "band" if row.lr_safe else "band unsure"
+        parts.append(tag("rect", x=left, y=top, width=width, height=height, class_=look))
+    if row.lr_safe is not None:
+        y = scale.y(row.lr_safe)
+        parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="safe"))
+    return tag("g", parts, class_=_color(column.color))
+
+
+def _point(column: Column, index: int, scale: _Scale) -> Markup:
+    trial = column.trials[index]
+    shape = marker(trial.outcome)
+    place = f"translate({scale.x(column.trial_x(index))},{scale.y(trial.plan.learning_rate)})"
+    return tag(
+        "path",
+        tag("title", point_text(trial)),
+        d=GLYPHS[shape],
+        transform=place,
+        class_=f"{_color(column.color)} {shape}",
+    )
+
+
+def point_text(trial: TrialRecord) -> str:
+    """Return one trial in a line: settings, how it ended, first bad step, message."""
+    parts = [f"trial {trial.plan.number}", f"learning rate {rate(trial.plan.learning_rate)}", ended(trial)]
+    if trial.first_bad_step is not None:
+        parts.append(f"first bad step {trial.first_bad_step}")
+    if trial.message:
+        parts.append(printable(trial.message)[:160])
+    return " · ".join(parts)
+
+
+def _star(column: Column, recommended: Recommendation | None, scale: _Scale) -> Markup | None:
+    if recommended is None or recommended.context != column.context:
+        return None
+    place = f"translate({scale.x(column.x)},{scale.y(recommended.learning_rate)})"
+    text = f"recommended: {column.context.label}, learning rate {rate(recommended.learning_rate)}"
+    return tag("path", tag("title", text), d=STAR, transform=place, class_="star")
+
+
+def _legend(picture: Picture, has_star: bool) -> Markup:
+    shapes = dict.fromkeys(marker(outcome) for outcome in picture.outcomes)
+    names = {"silent": "no evidence", "scale_floor": "scale floor"}
+    keys = [
+        *((_swatch(index), clip_label(clip)) for index, clip in enumerate(picture.clips)),
+        (_key(tag("line", x1=-9, x2=9, y1=0, y2=0, class_="plain safe")), "safe up to"),
+        (_box_key("band"), "credible interval"),
+        *([(_box_key("band unsure"), "not enough evidence")] if picture.is_unsure else []),
+        *((_glyph(GLYPHS[shape], f"plain {shape}"), names.get(shape, shape)) for shape in shapes),
+        *([(_glyph(STAR, "star"), "recommended")] if has_star else []),
+    ]
+    return tag("ul", [tag("li", sign, name) for sign, name in keys], class_="legend")
+
+
+def _key(*children: Markup) -> Markup:
+    return tag("svg", *children, viewBox="-11 -11 22 22", width=18, height=18, aria_hidden="true")
+
+
+def _swatch(index: int) -> Markup:
+    return _key(tag("rect", x=-8, y=-5, width=16, height=10, rx=2, class_=f"{_color(index)} swatch"))
+
+
+def _box_key(look: str) -> Markup:
+    return _key(tag("rect", x=-9, y=-6, width=18, height=12, class_=f"plain {look}"))
+
+
+def _glyph(path: str, classes: str) -> Markup:
+    return _key(tag("path", d=path, class_=classes))
+
+
+def _color(index: int) -> str:
+    return f"c{index % NUM_COLORS}"

@@ -1,0 +1,268 @@
+"""``report.html``: one page that works offline, with the answer first and the detail below."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+
+from stabsearch.records import Stage, TrialRecord
+from stabsearch.report.curves_svg import curve_figures
+from stabsearch.report.findings import Findings
+from stabsearch.report.frontier_svg import frontier_figures
+from stabsearch.report.markup import Markup, joined, table, tag
+from stabsearch.report.recommended import recommended_arguments, render
+from stabsearch.report.wording import (
+    CAUSES,
+    CONTEXT_VERDICTS,
+    HEADINGS,
+    NONE,
+    OUTCOMES,
+    SYMBOLS,
+    TONES,
+    confirmation_text,
+    counted,
+    duration,
+    ended,
+    next_step,
+    percent,
+    printable,
+    rate,
+    rate_interval,
+    recommended_title,
+)
+
+OPEN_TRIALS = 40  # chosen: a longer trial table starts folded, so that the page stays easy to skim
+
+
+def report_html(findings: Findings) -> str:
+    """Return the whole page; it loads nothing and runs nothing but its own copy button."""
+    style, script = _asset("page.css"), _asset("page.js")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{findings.sweep.name}: {HEADINGS[findings.answer.verdict]}"),
+        tag("style", Markup(style)),
+    )
+    top = tag("header", tag("p", _running_head(findings)), _answer(findings))
+    body = tag(
+        "body", top, tag("main", _sections(findings)), _footer(findings), tag("script", Markup(script))
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _asset(name: str) -> str:
+    return files("stabsearch.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(script: str) -> str:
+    """Return a policy that lets nothing in but this page's own style and script."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+
+
+def _running_head(findings: Findings) -> str:
+    return f"stabsearch report · {findings.sweep.name} · {counted(len(findings.records), 'trial')}"
+
+
+def _answer(findings: Findings) -> Markup:
+    answer = findings.answer
+    tone = TONES[answer.verdict]
+    sign = tag("span", f"{SYMBOLS[tone]} ", aria_hidden="true")
+    step = next_step(findings.sweep, answer, findings.records)
+    return tag(
+        "div",
+        tag("h1", sign, HEADINGS[answer.verdict]),
+        tag("p", printable(answer.sentence), class_="lead"),
+        tag("p", tag("strong", "Next: "), step),
+        class_=f"answer {tone}",
+    )
+
+
+def _sections(findings: Findings) -> Markup:
+    sections = [
+        _facts(findings),
+        _recommended(findings),
+        _section(
+            "Frontier",
+            "The highest learning rate within the stated risk, per precision, warmup and clip norm.",
+            frontier_figures(findings),
+        ),
+        _section("Frontier in numbers", "", _frontier_table(findings)),
+        _section("How trials ended", _ending_note(findings), _outcome_table(findings)),
+        _section(
+            "Loss curves",
+            "Raw training loss, nats per example, one line per trial, all on the same axes.",
+            curve_figures(findings),
+        ),
+        _confirmation(findings),
+        _caveats(findings),
+        _section("Trials", "", _trial_table(findings)),
+        _section("Cost", "", _cost(findings)),
+        _section("Environment and command", "", _environment(findings)),
+    ]
+    return joined(sections)
+
+
+def _section(title: str, note: str, *content: Markup | None) -> Markup:
+    return tag("section", tag("h2", title), tag("p", note, class_="muted") if note else None, content)
+
+
+def _fact(name: str, value: str, detail: str = "") -> Markup:
+    return tag("div", tag("dt", name), tag("dd", value, tag("small", detail) if detail else None))
+
+
+def _facts(findings: Findings) -> Markup:
+    answer, facts = findings.answer, []
+    if answer.recommendation:
+        best = answer.recommendation
+        chance = f"{percent(best.probability_low)} to {percent(best.probability_high)}"
+        facts = [
+            _fact("learning rate", rate(best.learning_rate), best.context.label),
+            _fact("failure probability", percent(best.failure_probability), chance),
+        ]
+    share = percent(answer.horizon / answer.max_steps) if answer.max_steps else NONE
+    facts += [
+        _fact("measured up to", f"step {answer.horizon:,}", f"{share} of the run's {answer.max_steps:,}"),
+        _fact("trials", f"{len(findings.records):,}", f"{findings.num_failed} failed"),
+        _fact("allowed risk", percent(findings.sweep.risk.max_failure_probability),
+              f"at {percent(findings.sweep.risk.confidence)} confidence"),
+    ]  # fmt: skip
+    return tag("dl", facts, class_="facts")
+
+
+def _recommended(findings: Findings) -> Markup | None:
+    recommendation = findings.answer.recommendation
+    if recommendation is None:
+        return None
+    arguments = recommended_arguments(findings.sweep, recommendation, findings.answer.max_steps)
+    code = tag("pre", tag("code", render(arguments, "python"), id="arguments"), tabindex=0)
+    button = tag("button", "Copy", type="button", data_copy="arguments", aria_live="polite")
+    note = "Also in recommended.json, which HfArgumentParser reads."
+    return _section(recommended_title(findings.answer), note, tag("div", button, code, class_="code"))
+
+
+_CHOSEN = tag("span", " · recommended", class_="chosen")
+
+
+def _frontier_table(findings: Findings) -> Markup:
+    if not findings.rows:
+        return tag("p", "No context has a frontier yet.", class_="muted")
+    best = findings.answer.recommendation
+    rows = [
+        (
+            row.context.label,
+            rate(row.lr_safe),
+            rate_interval(row.lr_low, row.lr_high),
+            row.num_trials,
+            row.num_failed,
+            joined([
+                CONTEXT_VERDICTS.get(row.verdict, row.verdict),
+                _CHOSEN if best and best.context == row.context else None,
+            ]),
+        )
+        for row in findings.rows
+    ]  # fmt: skip
+    heads = ["context", "#safe up to", "#credible interval", "#trials", "#failed", "verdict"]
+    return table(heads, rows, caption="Frontier per context")
+
+
+def _ending_note(findings: Findings) -> str:
+    silent = findings.num_silent
+    if not silent:
+        return ""
+    verb = "says" if silent == 1 else "say"
+    return f"{counted(silent, 'trial')} {verb} nothing about stability and did not move the frontier."
+
+
+def _outcome_table(findings: Findings) -> Markup:
+    if not findings.records:
+        return tag("p", "No trials yet.", class_="muted")
+    total = len(findings.records)
+    rows = [
+        (outcome.value, count, percent(count / total), OUTCOMES[outcome], _causes(findings, outcome))
+        for outcome, count in findings.outcomes.items()
+    ]
+    heads = ["outcome", "#trials", "#share", "meaning", "causes"]
+    return table(heads, rows, caption="Outcomes and their causes")
+
+
+def _causes(findings: Findings, outcome: object) -> str:
+    found = [f"{CAUSES[cause]} ({count})" for (of, cause), count in findings.causes.items() if of is outcome]
+    return ", ".join(found) or NONE
+
+
+def _confirmation(findings: Findings) -> Markup | None:
+    text = confirmation_text(findings.answer, findings.sweep.risk.confidence)
+    return _section("Confirmation", "", tag("p", text)) if text else None
+
+
+def _caveats(findings: Findings) -> Markup | None:
+    caveats = [tag("li", printable(caveat)) for caveat in findings.answer.caveats]
+    return _section("What this does not show", "", tag("ul", caveats)) if caveats else None
+
+
+def _trial_table(findings: Findings) -> Markup:
+    if not findings.records:
+        return tag("p", "No trials yet.", class_="muted")
+    heads = [
+        "#trial",
+        "stage",
+        "#learning rate",
+        "context",
+        "outcome",
+        "#first bad step",
+        "#steps",
+        "#seconds",
+        "message",
+    ]
+    full = table(heads, map(_trial_row, findings.records), caption="Every trial")
+    is_open = "" if len(findings.records) <= OPEN_TRIALS else None
+    summary = tag("summary", counted(len(findings.records), "trial"))
+    return tag("details", summary, full, open=is_open, class_="trials")
+
+
+def _trial_row(trial: TrialRecord) -> tuple[str | int, ...]:
+    plan = trial.plan
+    return (
+        plan.number,
+        "" if plan.stage is Stage.SEARCH else plan.stage.value,
+        rate(plan.learning_rate),
+        plan.context.label,
+        ended(trial),
+        NONE if trial.first_bad_step is None else trial.first_bad_step,
+        trial.steps,
+        f"{trial.startup_s + trial.train_s:.1f}",
+        printable(trial.message),
+    )
+
+
+def _cost(findings: Findings) -> Markup:
+    cost = findings.cost
+    return tag(
+        "dl",
+        _fact("optimizer steps", f"{cost.steps:,}"),
+        _fact("in training", duration(cost.train_s), f"{percent(cost.training_share)} of worker time"),
+        _fact("starting up", duration(cost.startup_s)),
+        _fact("from first start to last end", duration(cost.span_s)),
+        class_="facts",
+    )
+
+
+def _environment(findings: Findings) -> Markup:
+    known = findings.environment.items()
+    rows = [(printable(name), printable(value)) for name, value in known]
+    listed = table(["what", "value"], rows, caption="Environment") if rows else None
+    button = tag("button", "Copy", type="button", data_copy="command")
+    command = tag("pre", tag("code", printable(findings.command), id="command"), tabindex=0)
+    return joined([tag("div", button, command, class_="code") if findings.command else None, listed])
+
+
+def _footer(findings: Findings) -> Markup:
+    text = (
+        f"A stated probability holds up to step {findings.answer.horizon:,} of the run, on this model, data "
+        "and batch size. The trials stand in trials.csv, the frontier in frontier.json, beside this page."
+    )
+    return tag("footer", tag("p", text))

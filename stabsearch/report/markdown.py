@@ -1,0 +1,174 @@
+"""``report.md``: the same answer for terminals, pull requests and wikis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from stabsearch.report.findings import Findings
+from stabsearch.report.recommended import recommended_arguments, render
+from stabsearch.report.wording import (
+    CAUSES,
+    CONTEXT_VERDICTS,
+    HEADINGS,
+    NONE,
+    OUTCOMES,
+    SYMBOLS,
+    TONES,
+    confirmation_text,
+    counted,
+    duration,
+    ended,
+    next_step,
+    percent,
+    printable,
+    rate,
+    rate_interval,
+    recommended_title,
+)
+
+FRONTIER_PICTURE = "frontier.png"
+
+
+def report_markdown(findings: Findings) -> str:
+    """Return the report as Markdown, in the order of the page."""
+    parts = [
+        *_answer(findings),
+        *_recommended(findings),
+        "## Frontier",
+        f"![Frontier: safe learning rate per precision, warmup and clip norm]({FRONTIER_PICTURE})",
+        _frontier_table(findings),
+        "## How trials ended",
+        _outcome_table(findings),
+        *_confirmation(findings),
+        *_caveats(findings),
+        "## Trials",
+        _trial_table(findings),
+        "## Cost",
+        _cost(findings),
+        "## Environment and command",
+        *_environment(findings),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return text on one line in which no character is Markdown or HTML."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", printable(text))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table; a head that starts with ``#`` marks a column of numbers. Cells are escaped."""
+    lines = [
+        [head.removeprefix("#") for head in heads],
+        ["--:" if h.startswith("#") else "---" for h in heads],
+    ]
+    lines += [[escaped(str(cell)) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """Return a code block with a fence longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _answer(findings: Findings) -> list[str]:
+    answer = findings.answer
+    heading = f"{SYMBOLS[TONES[answer.verdict]]} {HEADINGS[answer.verdict]}"
+    return [
+        f"# {escaped(findings.sweep.name)}: {heading}",
+        f"**{escaped(answer.sentence)}**",
+        f"Next: {escaped(next_step(findings.sweep, answer, findings.records))}",
+    ]
+
+
+def _recommended(findings: Findings) -> list[str]:
+    recommendation = findings.answer.recommendation
+    if recommendation is None:
+        return []
+    arguments = recommended_arguments(findings.sweep, recommendation, findings.answer.max_steps)
+    return [f"## {recommended_title(findings.answer)}", _fenced(render(arguments, "python"), "python")]
+
+
+def _frontier_table(findings: Findings) -> str:
+    if not findings.rows:
+        return "No context has a frontier yet."
+    rows = [
+        (
+            row.context.label,
+            rate(row.lr_safe),
+            rate_interval(row.lr_low, row.lr_high),
+            row.num_trials,
+            row.num_failed,
+            CONTEXT_VERDICTS.get(row.verdict, row.verdict),
+        )
+        for row in findings.rows
+    ]
+    return _table(["context", "#safe up to", "#credible interval", "#trials", "#failed", "verdict"], rows)
+
+
+def _outcome_table(findings: Findings) -> str:
+    if not findings.records:
+        return "No trials yet."
+    rows = []
+    for outcome, count in findings.outcomes.items():
+        causes = [f"{CAUSES[cause]} ({n})" for (of, cause), n in findings.causes.items() if of is outcome]
+        rows.append((outcome.value, count, OUTCOMES[outcome], ", ".join(causes) or NONE))
+    return _table(["outcome", "#trials", "meaning", "causes"], rows)
+
+
+def _confirmation(findings: Findings) -> list[str]:
+    text = confirmation_text(findings.answer, findings.sweep.risk.confidence)
+    return ["## Confirmation", escaped(text)] if text else []
+
+
+def _caveats(findings: Findings) -> list[str]:
+    caveats = findings.answer.caveats
+    listed = "\n".join(f"- {escaped(caveat)}" for caveat in caveats)
+    return ["## What this does not show", listed] if caveats else []
+
+
+def _trial_table(findings: Findings) -> str:
+    if not findings.records:
+        return "No trials yet."
+    rows = [
+        (
+            trial.plan.number,
+            trial.plan.stage.value,
+            rate(trial.plan.learning_rate),
+            trial.plan.context.label,
+            ended(trial),
+            NONE if trial.first_bad_step is None else trial.first_bad_step,
+            trial.steps,
+            trial.message,
+        )
+        for trial in findings.records
+    ]
+    heads = [
+        "#trial",
+        "stage",
+        "#learning rate",
+        "context",
+        "outcome",
+        "#first bad step",
+        "#steps",
+        "message",
+    ]
+    return _table(heads, rows)
+
+
+def _cost(findings: Findings) -> str:
+    cost = findings.cost
+    return (
+        f"{counted(len(findings.records), 'trial')}, {counted(cost.steps, 'optimizer step')}; "
+        f"{duration(cost.train_s)} in training ({percent(cost.training_share)} of worker time), "
+        f"{duration(cost.startup_s)} starting up, {duration(cost.span_s)} from first start to last end."
+    )
+
+
+def _environment(findings: Findings) -> list[str]:
+    rows = findings.environment.items()
+    command = [_fenced(printable(findings.command), "sh")] if findings.command else []
+    return [*command, *([_table(["what", "value"], rows)] if rows else [])]

@@ -1,0 +1,173 @@
+"""The frontier as a picture for papers and slides."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from stabsearch.records import Context
+from stabsearch.report.findings import Findings
+from stabsearch.report.layout import Column, Panel, Picture, clip_label, color_of, marker, picture_of
+from stabsearch.report.wording import counted, percent
+
+DPI = 200
+KEY_WIDTH = 1.5  # inches; chosen: the longest text of the legend fits
+INK, MUTED, GRID = "#1f2328", "#6b7280", "#e5e7eb"
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "stable": {"marker": "o", "s": 15, "linewidths": 0},
+    "nonfinite": {"marker": "x", "s": 26, "linewidths": 1.3},
+    "diverged": {"marker": "^", "s": 24, "linewidths": 1.1, "facecolors": "white"},
+    "collapsed": {"marker": "v", "s": 24, "linewidths": 1.1, "facecolors": "white"},
+    "scale_floor": {"marker": "D", "s": 18, "linewidths": 1.1, "facecolors": "white"},
+    "silent": {"marker": ".", "s": 12, "linewidths": 0, "color": "#9ca3af"},
+}
+NAMES = {"silent": "no evidence", "scale_floor": "scale floor"}
+
+
+def frontier_png(findings: Findings) -> bytes:
+    """Return the frontier picture as PNG: a panel per precision, a colour per clip norm."""
+    target = io.BytesIO()
+    frontier_figure(findings).savefig(target, format="png", metadata={"Software": "stabsearch"})
+    return target.getvalue()
+
+
+def frontier_figure(findings: Findings) -> Figure:
+    """Return the same picture as a figure of its own, outside pyplot's global state."""
+    picture = picture_of(findings)
+    figure = Figure(figsize=_size(picture), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    _draw(figure, picture, findings)
+    return figure
+
+
+def _grid(picture: Picture) -> tuple[int, int]:
+    """Return rows and columns of panels: side by side while they fit a page."""
+    count = max(len(picture.panels), 1)
+    across = 1 if _panel_width(picture) > 5.5 else min(count, 2 if _panel_width(picture) > 3.2 else 4)
+    return -(-count // across), across
+
+
+def _panel_width(picture: Picture) -> float:
+    """Return inches: each column gets room for its trials."""
+    return max(2.3, 0.28 * len(picture.warmups) * len(picture.clips) + 0.5)
+
+
+def _size(picture: Picture) -> tuple[float, float]:
+    rows, across = _grid(picture)
+    return max(6.4, across * _panel_width(picture) + 0.8), rows * 3.1 + 1.2
+
+
+def _draw(figure: Figure, picture: Picture, findings: Findings) -> None:
+    rows, across = _grid(picture)
+    figure.suptitle(_title(findings), x=0.012, ha="left", fontsize=9.5, color=INK)
+    if not picture.panels:
+        figure.text(0.5, 0.5, "no trials yet", ha="center", color=MUTED)
+        return
+    axes = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
+    recommended = findings.answer.recommendation
+    for axis, panel in zip(axes.flat, picture.panels, strict=False):
+        _panel(axis, panel, picture)
+        if recommended and recommended.context.precision == panel.precision:
+            _star(axis, panel, recommended.context, recommended.learning_rate)
+    for axis in axes.flat[len(picture.panels) :]:
+        axis.set_axis_off()
+    for axis in axes[:, 0]:
+        axis.set_ylabel("learning rate", fontsize=8.5, color=INK)
+    for axis in axes[-1, :]:
+        axis.set_xlabel("warmup (optimizer steps)", fontsize=8.5, color=INK)
+    handles = _legend(picture, recommended is not None)
+    across_legend = min(len(handles), int(figure.get_figwidth() / KEY_WIDTH))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=across_legend, frameon=False,
+        fontsize=8, labelcolor=INK, handletextpad=0.4, columnspacing=1.2,
+    )  # fmt: skip
+
+
+def _title(findings: Findings) -> str:
+    risk = percent(findings.sweep.risk.max_failure_probability)
+    trials = counted(len(findings.records), "trial")
+    return f"Learning rates with failure probability ≤ {risk} · {findings.sweep.name} · {trials}"
+
+
+def _panel(axis: Any, panel: Panel, picture: Picture) -> None:
+    axis.set_yscale("log")
+    axis.set_ylim(picture.low, picture.high)
+    axis.set_xlim(-0.5, len(picture.warmups) - 0.5)
+    axis.set_xticks(range(len(picture.warmups)), [f"{steps:,}" for steps in picture.warmups])
+    axis.set_title(panel.precision, loc="left", fontsize=9.5, color=INK, weight="bold")
+    axis.tick_params(labelsize=8, colors=MUTED, length=0)
+    axis.tick_params(which="minor", length=0)
+    axis.grid(axis="y", color=GRID, linewidth=0.7)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left", "bottom"):
+        axis.spines[side].set_visible(False)
+    for index in range(1, len(picture.warmups), 2):
+        axis.axvspan(index - 0.5, index + 0.5, color="#f6f7f9", linewidth=0, zorder=0)
+    for column in panel.columns:
+        _frontier(axis, column)
+        _trials(axis, column)
+
+
+def _frontier(axis: Any, column: Column) -> None:
+    row, color = column.row, color_of(column.color)
+    if row is None or not row.num_trials:
+        return
+    left, right = column.x - column.half_width, column.x + column.half_width
+    if row.lr_low is not None and row.lr_high is not None:
+        is_known = row.lr_safe is not None
+        look = {"alpha": 0.16, "linewidth": 0} if is_known else {"alpha": 0.6, "linestyle": (0, (3, 3))}
+        corner, size = (left, row.lr_low), (right - left, row.lr_high - row.lr_low)
+        axis.add_patch(Rectangle(corner, *size, color=color, fill=is_known, **look))
+    if row.lr_safe is not None:
+        axis.plot([left, right], [row.lr_safe] * 2, color=color, linewidth=2.2, solid_capstyle="butt")
+
+
+def _trials(axis: Any, column: Column) -> None:
+    for index, trial in enumerate(column.trials):
+        shape = {"color": color_of(column.color), **SHAPES[marker(trial.outcome)]}
+        if "facecolors" in shape:
+            shape["edgecolors"] = shape.pop("color")
+        axis.scatter([column.trial_x(index)], [trial.plan.learning_rate], alpha=0.9, zorder=3, **shape)
+
+
+def _star(axis: Any, panel: Panel, context: Context, learning_rate: float) -> None:
+    for column in panel.columns:
+        if column.context == context:
+            axis.scatter(
+                [column.x], [learning_rate], marker="*", s=150, color="#F0C808",
+                edgecolors=INK, linewidths=0.9, zorder=5,
+            )  # fmt: skip
+
+
+def _legend(picture: Picture, has_star: bool) -> list[Any]:
+    clips = [
+        Patch(facecolor=color_of(index), label=clip_label(clip)) for index, clip in enumerate(picture.clips)
+    ]
+    band: list[Any] = [
+        Line2D([], [], color=MUTED, linewidth=2.2, label="safe up to"),
+        Patch(facecolor=MUTED, alpha=0.25, label="credible interval"),
+    ]
+    if picture.is_unsure:
+        band.append(Patch(label="not enough evidence", fill=False, edgecolor=MUTED, linestyle="--"))
+    names = dict.fromkeys(marker(outcome) for outcome in picture.outcomes)
+    shapes = [_shape_key(name) for name in names]
+    star = Line2D(
+        [], [], linestyle="", marker="*", markersize=11, markerfacecolor="#F0C808", markeredgecolor=INK,
+        label="recommended",
+    )  # fmt: skip
+    return [*clips, *band, *shapes, *([star] if has_star else [])]
+
+
+def _shape_key(name: str) -> Line2D:
+    shape = SHAPES[name]
+    return Line2D(
+        [], [], linestyle="", marker=shape["marker"], markersize=5.5 if name != "silent" else 6,
+        markerfacecolor="white" if "facecolors" in shape else shape.get("color", MUTED),
+        markeredgecolor=shape.get("color", MUTED), label=NAMES.get(name, name),
+    )  # fmt: skip

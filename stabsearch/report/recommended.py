@@ -1,0 +1,69 @@
+"""The recommended configuration as Hugging Face TrainingArguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, get_args
+
+import yaml
+
+from stabsearch.config import Sweep
+from stabsearch.frontier.answer import Recommendation
+
+Format = Literal["json", "yaml", "python"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def recommended_arguments(sweep: Sweep, recommendation: Recommendation, max_steps: int) -> dict[str, Any]:
+    """Return TrainingArguments of the full run with the recommended settings, nothing else.
+
+    Args:
+        sweep: its ``training`` part gives everything that was not searched.
+        recommendation: learning rate, warmup, clip norm and precision.
+        max_steps: optimizer steps of the full run, written when the user gave the length in steps;
+            a length in epochs stays one.
+
+    Trials that ran without a GPU were measured on the CPU, and bf16 is refused there without
+    ``use_cpu``, so it is written; not for fp16, which stock Trainer silently runs as fp32 on a CPU.
+    """
+    context = recommendation.context
+    defaults = {"output_dir": f"{sweep.output_dir}/{sweep.name}-full", "logging_nan_inf_filter": False}
+    if sweep.resources.gpus_per_trial == 0 and context.precision != "fp16":
+        defaults["use_cpu"] = True
+    return {
+        **defaults,
+        **sweep.training.arguments,
+        **_length(sweep, max_steps),
+        "learning_rate": recommendation.learning_rate,
+        "warmup_steps": context.warmup_steps,
+        "max_grad_norm": context.max_grad_norm,
+        **_precision(context.precision),
+    }
+
+
+def _length(sweep: Sweep, max_steps: int) -> dict[str, Any]:
+    epochs = sweep.training.num_train_epochs
+    return {"max_steps": max_steps} if epochs is None else {"num_train_epochs": epochs}
+
+
+def _precision(precision: str) -> dict[str, bool]:
+    """Return the number format; tf32 is named only where it is meant, since older GPUs refuse it."""
+    mixed = {"bf16": precision == "bf16", "fp16": precision == "fp16"}
+    return {**mixed, "tf32": True} if precision == "tf32" else mixed
+
+
+def render(arguments: dict[str, Any], form: Format) -> str:
+    """Return the arguments as text that ends in a newline."""
+    match form:
+        case "json":
+            return json.dumps(arguments, indent=2, allow_nan=False) + "\n"
+        case "yaml":
+            return yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True)
+        case "python":
+            return _python(arguments)
+
+
+def _python(arguments: dict[str, Any]) -> str:
+    lines = [f"    {name}={value!r}," for name, value in arguments.items()]
+    body = "\n".join(["training_args = TrainingArguments(", *lines, ")"])
+    return f"from transformers import TrainingArguments\n\n{body}\n"

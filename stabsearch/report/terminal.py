@@ -1,0 +1,159 @@
+"""What a command says at the end, on a terminal or in plain lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from stabsearch.report.bars import frontier_bar
+from stabsearch.report.findings import ContextRow, Findings
+from stabsearch.report.wording import (
+    CONTEXT_VERDICTS,
+    HEADINGS,
+    NONE,
+    SYMBOLS,
+    TONES,
+    counted,
+    next_step,
+    percent,
+    printable,
+    rate,
+    rate_interval,
+    recommended_title,
+)
+
+STYLES = {"good": "bold green", "fair": "bold yellow", "open": "bold blue", "bad": "bold red"}
+BAR_WIDTH = 16  # chosen: the table then fits 80 columns with the longest usual context
+
+
+def print_summary(findings: Findings, folder: Path, stream: TextIO) -> None:
+    """Write the answer, the frontier, where the files are, and the next step.
+
+    Args:
+        findings: the sweep.
+        folder: where its files are.
+        stream: a terminal gets a table and colours (none when NO_COLOR is set), a file plain lines.
+    """
+    console = Console(file=stream, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        console.print(summary(findings, folder))
+    else:
+        stream.write("\n".join(summary_lines(findings, folder)) + "\n")
+
+
+def summary(findings: Findings, folder: Path) -> RenderableType:
+    """Return the end of a run for a terminal of at least 80 columns."""
+    answer = findings.answer
+    tone = TONES[answer.verdict]
+    parts: list[RenderableType] = [
+        Text(f"{SYMBOLS[tone]} {HEADINGS[answer.verdict]}", style=STYLES[tone]),
+        Text(printable(answer.sentence)),
+    ]
+    if findings.rows:
+        parts.append(Padding(frontier_table(findings.rows, _range(findings)), (1, 0)))
+    else:
+        parts.append(Text(""))
+    return Group(*parts, _notes(findings, folder))
+
+
+def _notes(findings: Findings, folder: Path) -> RenderableType:
+    """Return what stands below the table, each with its name in front."""
+    notes = Table.grid(padding=(0, 2, 0, 0))
+    for caveat in findings.answer.caveats:
+        notes.add_row(Text("Note", style="dim"), Text(printable(caveat)))
+    notes.add_row(Text("Files", style="dim"), Text(_files(findings, folder)))
+    step = next_step(findings.sweep, findings.answer, findings.records)
+    notes.add_row(Text("Next", style="bold"), Text(step))
+    return notes
+
+
+def _range(findings: Findings) -> tuple[float, float]:
+    searched = findings.sweep.search.learning_rate
+    return searched.low, searched.high
+
+
+def _files(findings: Findings, folder: Path) -> str:
+    names = ["report.html", *(["recommended.json"] if findings.answer.recommendation else []), "trials.csv"]
+    return f"{folder}/: {', '.join(names)}"
+
+
+def frontier_table(
+    rows: tuple[ContextRow, ...], rate_range: tuple[float, float], max_rows: int | None = None
+) -> RenderableType:
+    """Return the frontier as a table with one bar per context.
+
+    Args:
+        rows: the contexts.
+        rate_range: lowest and highest learning rate, the two ends of each bar.
+        max_rows: contexts beyond it are counted in one line; None shows all.
+    """
+    shown = rows[:max_rows]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("context", no_wrap=True, overflow="ellipsis")
+    table.add_column(_range_head(rate_range), no_wrap=True, min_width=BAR_WIDTH)
+    table.add_column("safe up to", justify="right", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("failed", justify="right", no_wrap=True)
+    for row in shown:
+        table.add_row(
+            row.context.label, _bar(row, rate_range), _safe(row), str(row.num_trials), str(row.num_failed)
+        )
+    hidden = len(rows) - len(shown)
+    more = Text(f"… and {counted(hidden, 'more context')}", style="dim")
+    return Group(table, more) if hidden else table
+
+
+def _range_head(rate_range: tuple[float, float]) -> Text:
+    low, high = (f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") for value in rate_range)
+    return Text(low + high.rjust(BAR_WIDTH - len(low)))
+
+
+def _bar(row: ContextRow, rate_range: tuple[float, float]) -> Text:
+    bar = Text(frontier_bar(row, rate_range, BAR_WIDTH), style="dim")
+    bar.highlight_regex("━+", "not dim cyan")
+    bar.highlight_regex("◆", "not dim bold green")
+    return bar
+
+
+def _safe(row: ContextRow) -> Text:
+    match row.verdict:
+        case "not_enough_evidence":
+            return Text("?", style="dim")
+        case "no_stable_region":
+            return Text("none", style="red")
+        case "stable_to_top":
+            return Text(f"≥ {rate(row.lr_safe)}", style="green")
+    return Text(rate(row.lr_safe), style="bold")
+
+
+def summary_lines(findings: Findings, folder: Path) -> list[str]:
+    """Return the end of a run as plain lines, one fact each, easy to search in a log."""
+    answer = findings.answer
+    lines = [f"{HEADINGS[answer.verdict]}: {printable(answer.sentence)}"]
+    lines += [f"frontier: {row_line(row)}" for row in findings.rows]
+    if answer.recommendation:
+        best = answer.recommendation
+        lines.append(
+            f"{recommended_title(answer)}: learning_rate={best.learning_rate!r} {best.context.label}, "
+            f"failure probability {percent(best.failure_probability)}"
+        )
+    lines += [f"note: {printable(caveat)}" for caveat in answer.caveats]
+    lines.append(f"files: {_files(findings, folder)}")
+    return [*lines, f"next: {next_step(findings.sweep, answer, findings.records)}"]
+
+
+def row_line(row: ContextRow) -> str:
+    """Return one context of the frontier in a line."""
+    verdict = CONTEXT_VERDICTS.get(row.verdict, row.verdict)
+    counts = f"{counted(row.num_trials, 'trial')}, {row.num_failed} failed"
+    interval = rate_interval(row.lr_low, row.lr_high)
+    if row.lr_safe is None:
+        so_far = f", so far {interval}" if row.num_trials and interval != NONE else ""
+        return f"{row.context.label}: {verdict}{so_far} ({counts})"
+    known = "" if interval == NONE else f" ({interval})"
+    return f"{row.context.label}: safe up to {rate(row.lr_safe)}{known}, {verdict} ({counts})"

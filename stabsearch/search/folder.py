@@ -1,0 +1,116 @@
+"""The folder of a sweep: one driver at a time, one sweep per folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from stabsearch.config import Sweep
+from stabsearch.config.load import load_sweep
+from stabsearch.config.write import difference, resolved_text
+from stabsearch.errors import UserError
+
+Resume = Literal["auto", "must", "never"]
+RESOLVED = "sweep.resolved.yaml"
+LOCK = ".lock"
+
+
+class SweepFolder:
+    """``<output_dir>/<name>/`` and who may write there.
+
+    Args:
+        sweep: names the folder.
+        resume: ``auto`` goes on with what is there, ``must`` needs something to go on with,
+            ``never`` needs an unused folder.
+    """
+
+    def __init__(self, sweep: Sweep, resume: Resume = "auto") -> None:
+        self.sweep, self.resume = sweep, resume
+        self.path = Path(sweep.output_dir) / sweep.name
+
+    @property
+    def holds_a_sweep(self) -> bool:
+        """True when a sweep was begun here."""
+        return (self.path / RESOLVED).exists()
+
+    def check(self) -> None:
+        """Raise when this sweep may not be begun or go on here; writes nothing.
+
+        Raises:
+            UserError: a different sweep is here, nothing to resume, something to resume that must
+                not be, or no right to write.
+        """
+        if self.resume == "must" and not self.holds_a_sweep:
+            raise UserError(f"nothing to resume in {self.path}", "start it with --resume auto")
+        if self.holds_a_sweep:
+            self._check_same()
+        self._check_writable()
+
+    def _check_same(self) -> None:
+        if self.resume == "never":
+            raise UserError(f"{self.path} holds a sweep already", "choose another name, or --resume auto to go on with it",
+                            key=("name",))  # fmt: skip
+        there = load_sweep(self.path / RESOLVED).sweep
+        changed = difference(there, self.sweep)
+        if changed:
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise UserError(f"{self.path} holds a different sweep: {changed[0]}{more}",
+                            "choose another name or output_dir, or set it back", key=("name",))  # fmt: skip
+
+    def _check_writable(self) -> None:
+        nearest = self.path
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise UserError(f"{nearest} is a file, not a folder", "choose another output_dir", key=("output_dir",))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(f"no right to write into {nearest}", "choose another output_dir", key=("output_dir",))
+
+    @contextmanager
+    def locked(self) -> Iterator[Path]:
+        """Hold the folder for one driver; a dead process does not hold it.
+
+        Raises:
+            UserError: another driver is at work here; names its process and host.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("a+")
+        except OSError as error:
+            raise UserError(f"cannot write into {self.path}: {error.strerror}", "choose another output_dir",
+                            key=("output_dir",)) from None  # fmt: skip
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                owner = lock.read().strip() or "another process"
+                raise UserError(f"{self.path} is in use by {owner}", "wait for it, or stop it first") from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+            yield self.path
+
+    def write_resolved(self) -> None:
+        """Save the sweep as it was understood, beside its results."""
+        part = self.path / f".{RESOLVED}.part"
+        part.write_text(resolved_text(self.sweep), encoding="utf-8")
+        part.replace(self.path / RESOLVED)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a driver is at work in a sweep's folder on this machine."""
+    lock = path / LOCK
+    if not lock.exists():
+        return False
+    with lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

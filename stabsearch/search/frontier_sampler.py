@@ -1,0 +1,173 @@
+"""An Optuna sampler that seeks the boundary of stable training instead of the best value."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from stabsearch.frontier.acquisition import Pending, Proposal, next_trial, safe_side_trials, safety_probe
+from stabsearch.frontier.curve import FailureCurve
+from stabsearch.frontier.posterior import Span, independent_posterior, tallied
+from stabsearch.search.axis import Axis, context_levels
+from stabsearch.search.numbered_random import NumberedRandomSampler
+from stabsearch.search.told import EvidenceSource, proven, running
+
+_MAX_CONTEXTS = 256  # chosen: a suggestion stays below 0.1 s
+
+Levelled = tuple[int, ...]
+"""A context as the level of each of its parameters."""
+
+
+class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped here
+    """Proposes the trial that teaches most about where failures begin, in every context.
+
+    The objective returns 1.0 (survived), 0.5 (survived, degraded) or 0.0 (failed because of its
+    hyperparameters), in a study that maximizes; PRUNED counts as failed, FAIL proves nothing, any
+    other value is left out with a warning. Trials that another sampler proposed count alike.
+    Running trials are taken into account, so that concurrent proposals differ.
+
+    Every parameter but the intensity spans the contexts: a categorical one by its choices, integers
+    by their values when these are few, other numbers in four bins. Without the intensity among its
+    parameters, a study is sampled at random.
+
+    Args:
+        intensity: the parameter that breaks training when it is too large.
+        max_failure_probability: the failure probability that the frontier is defined by.
+        seed: same seed, same trials: same proposals, in another process too; None: a new seed.
+        search_space: all parameters, when the study does not show them yet; default: those of the
+            latest trial, so the first trial of a study is random.
+        evidence: replaces the values of finished trials, for outcomes that depend on other trials.
+        probe_every: one trial in this many checks the safe side of a context; 0: none does.
+
+    Raises:
+        ValueError: an impossible probability, or a study with several objectives.
+    """
+
+    def __init__(
+        self,
+        intensity: str = "learning_rate",
+        max_failure_probability: float = 0.1,
+        seed: int | None = None,
+        *,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        evidence: EvidenceSource | None = None,
+        probe_every: int = 6,
+    ) -> None:
+        if probe_every < 0:
+            raise ValueError(f"probe_every must be 0 or above, got {probe_every}")
+        self._intensity = intensity
+        self._curve = FailureCurve(max_failure_probability)
+        self._seed = secrets.randbits(32) if seed is None else seed
+        self._search_space = dict(search_space) if search_space is not None else None
+        self._evidence = evidence
+        self._probe_every = probe_every
+        self._independent = NumberedRandomSampler(self._seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the given search space, else that of the latest trial that had the intensity."""
+        self._raise_error_if_multi_objective(study)
+        space = self._search_space if self._search_space is not None else self._latest_space(study, trial)
+        return dict(space) if _is_searchable(space.get(self._intensity)) else {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the proposal: a value for every parameter of the search space."""
+        self._raise_error_if_multi_objective(study)
+        if not _is_searchable(search_space.get(self._intensity)):
+            draw = self._independent.sample_independent
+            return {name: draw(study, trial, name, each) for name, each in search_space.items()}
+        rng = np.random.default_rng([self._seed, trial.number])
+        return self._proposal(study, trial, search_space, rng)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a random value, for parameters that the search space does not hold."""
+        self._raise_error_if_multi_objective(study)
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def _latest_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters of the latest finished trial; of a running one when none is."""
+        others = (t for t in study.get_trials(deepcopy=False) if t.number != trial.number)
+        candidates = [t for t in others if self._intensity in t.distributions]
+        latest = max(candidates, key=lambda t: (t.state.is_finished(), t.number), default=None)
+        return latest.distributions if latest is not None else {}
+
+    def _proposal(
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], rng: np.random.Generator
+    ) -> dict[str, Any]:
+        observed = _Observed(space, self._intensity)
+        facts = [
+            (*place, failed) for t, failed in proven(study, self._evidence) if (place := observed.place(t))
+        ]
+        places = [place for t in running(study, but=trial) if (place := observed.place(t))]
+        contexts = observed.contexts([*(fact[0] for fact in facts), *(place[0] for place in places)], rng)
+        position = {context: index for index, context in enumerate(contexts)}
+        outcomes: list[list[tuple[float, bool]]] = [[] for _ in contexts]
+        for context, x, failed in facts:
+            outcomes[position[context]].append((x, failed))
+        evidence = [tallied(each) for each in outcomes]
+        posterior = independent_posterior(self._curve, observed.span, evidence)
+        proposal = None
+        if self._is_probe(trial.number, len(contexts)):
+            proposal = safety_probe(posterior, observed.span, safe_side_trials(posterior, evidence), rng)
+        if proposal is None:
+            pending = [Pending(position[context], x) for context, x in places]
+            proposal = next_trial(posterior, observed.span, pending, rng)
+        return observed.parameters(contexts[proposal.context], proposal, rng)
+
+    def _is_probe(self, number: int, num_contexts: int) -> bool:
+        if not self._probe_every or number < num_contexts:
+            return False
+        return number % self._probe_every == self._probe_every - 1
+
+
+class _Observed:
+    """A search space as the frontier sees it: one axis, and contexts made of levels."""
+
+    def __init__(self, space: Mapping[str, BaseDistribution], intensity: str) -> None:
+        self._intensity = intensity
+        self._axis = Axis(space[intensity])
+        self._levels = context_levels(space, intensity)
+        self.span = Span(self._axis.low, self._axis.high)
+
+    def place(self, trial: FrozenTrial) -> tuple[Levelled, float] | None:
+        """Return a trial's context and intensity (decades), None when it lies in another space."""
+        if any(name not in trial.params for name in (self._intensity, *self._levels)):
+            return None
+        levels = [level.of(trial.params[name]) for name, level in self._levels.items()]
+        value = trial.params[self._intensity]
+        x = self._axis.position(value) if isinstance(value, (int, float)) else math.nan
+        if not math.isfinite(x):
+            return None
+        context = tuple(level for level in levels if level is not None)
+        return (context, x) if len(context) == len(levels) else None
+
+    def contexts(self, seen: Iterable[Levelled], rng: np.random.Generator) -> list[Levelled]:
+        """Return every context; of very many, those seen so far and random ones."""
+        counts = [level.count for level in self._levels.values()]
+        if math.prod(counts) <= _MAX_CONTEXTS:
+            return list(itertools.product(*map(range, counts)))
+        drawn = (tuple(int(rng.integers(count)) for count in counts) for _ in range(_MAX_CONTEXTS))
+        kept = dict.fromkeys(seen)
+        return list(dict.fromkeys((*kept, *drawn)))[: max(_MAX_CONTEXTS, len(kept))]
+
+    def parameters(self, context: Levelled, proposal: Proposal, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the values to try."""
+        drawn = zip(self._levels.items(), context, strict=True)
+        values = {name: level.draw(index, rng) for (name, level), index in drawn}
+        return {self._intensity: self._axis.value(proposal.x), **values}
+
+
+def _is_searchable(distribution: BaseDistribution | None) -> bool:
+    return isinstance(distribution, (FloatDistribution, IntDistribution))

@@ -1,0 +1,219 @@
+"""The study: every plan and every record of a sweep, durably, exactly once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from stabsearch.config import Search
+from stabsearch.frontier.labels import relabel
+from stabsearch.records import Context, Grade, OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
+from stabsearch.search.stored import (
+    PLAN,
+    RECORD,
+    STARTS,
+    STUDY_NAME,
+    SWEEP,
+    SWEEP_ID,
+    records_in,
+    unfinished_in,
+)
+
+VOID = "stabsearch.void"
+
+SamplerFor = Callable[[int, Callable[[Sequence[FrozenTrial]], "list[float | None]"]], BaseSampler]
+"""Trial number, evidence of given trials -> sampler."""
+
+
+def score(record: TrialRecord) -> float | None:
+    """Return what a sampler is told: 1.0 survived, 0.5 degraded, 0.0 failed, None proves nothing."""
+    if not record.outcome.is_evidence:
+        return None
+    if record.outcome.is_failure:
+        return 0.0
+    return 0.5 if record.grade is Grade.DEGRADED else 1.0
+
+
+def search_space(search: Search, warmups: Sequence[int]) -> dict[str, BaseDistribution]:
+    """Return what Optuna samples from; warmups are optimizer steps."""
+    return {
+        "learning_rate": FloatDistribution(search.learning_rate.low, search.learning_rate.high, log=True),
+        "precision": CategoricalDistribution(list(search.precision)),
+        "warmup_steps": CategoricalDistribution(list(warmups)),
+        "max_grad_norm": CategoricalDistribution(list(search.max_grad_norm)),
+    }
+
+
+class SweepStudy:
+    """An Optuna study that holds a whole TrialPlan and TrialRecord per trial.
+
+    A trial is RUNNING from the moment it is asked for until its record is told. What a killed
+    process left behind is put right when the study is opened: a record that was stored but not
+    told is told, a trial that has no plan yet is closed, everything else is ``unfinished``.
+
+    Args:
+        storage: where it is kept; one process at a time writes.
+        space: distribution per searched parameter.
+        sampler_for: trial number and evidence function -> the sampler that proposes it.
+        seed: the sweep's seed; with a trial's number it decides that trial's seeds.
+        horizon: optimizer steps per trial.
+        rules: thresholds for labels that depend on other trials.
+    """
+
+    def __init__(
+        self, storage: BaseStorage, space: dict[str, BaseDistribution], sampler_for: SamplerFor,
+        *, seed: int, horizon: int, rules: OutcomeRules,
+    ) -> None:  # fmt: skip
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study = optuna.create_study(
+            storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True
+        )
+        self._space, self._sampler_for = space, sampler_for
+        self._seed, self._horizon, self._rules = seed, horizon, rules
+        self._records: dict[int, TrialRecord] = {}
+        if SWEEP_ID not in self._study.user_attrs:
+            self._study.set_user_attr(SWEEP_ID, uuid.uuid4().hex)
+        self._recover()
+
+    @property
+    def sweep_id(self) -> str:
+        """Return the identity of this sweep, made once."""
+        return str(self._study.user_attrs[SWEEP_ID])
+
+    @property
+    def raw_records(self) -> list[TrialRecord]:
+        """Return one record per finished trial as its worker told it, in trial order."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Return one record per finished trial with final labels, in trial order."""
+        return relabel(self.raw_records, self._rules)
+
+    def labelled(self, number: int) -> TrialRecord:
+        """Return the record of a finished trial with the label it has among the others now."""
+        return next(record for record in self.records if record.plan.number == number)
+
+    def unfinished(self) -> list[TrialPlan]:
+        """Return the plans that have been asked for and not told, in trial order."""
+        return unfinished_in(self._study)
+
+    def keep_sweep(self, sweep: dict[str, Any]) -> None:
+        """Store what the study was made for, so that reports need nothing but the study."""
+        self._study.set_user_attr(SWEEP, sweep)
+
+    def ask(self) -> TrialPlan:
+        """Return the next search trial, proposed by the sampler."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = self._sampler_for(number, self._evidence)
+        trial = self._study.ask(fixed_distributions=self._space)
+        return self._planned(trial, Stage.SEARCH)
+
+    def ask_fixed(self, context: Context, learning_rate: float, stage: Stage) -> TrialPlan:
+        """Return a trial on exactly this configuration, inside the searched space or not."""
+        params = {"learning_rate": learning_rate, **context._asdict()}
+        if self._holds(params):
+            self._study.sampler = RandomSampler(seed=0)
+            self._study.enqueue_trial(params)
+            return self._planned(self._study.ask(fixed_distributions=self._space), stage)
+        number = len(self._study.get_trials(deepcopy=False))
+        plan = self._plan(number, params, stage)
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PLAN: asdict(plan)}))
+        return plan
+
+    def count_start(self, number: int) -> int:
+        """Count a start of a trial, durably, and return how often it has been started."""
+        trial = Trial(self._study, self._trial_id(number))
+        starts = int(trial.user_attrs.get(STARTS, 0)) + 1
+        trial.set_user_attr(STARTS, starts)
+        return starts
+
+    def starts(self, number: int) -> int:
+        """Return how often a trial has been started."""
+        return int(Trial(self._study, self._trial_id(number)).user_attrs.get(STARTS, 0))
+
+    def tell(self, record: TrialRecord) -> bool:
+        """Record a finished trial; False when it has a record already, which then stays.
+
+        The record is stored before the trial is closed: killed in between, the next opening
+        closes it.
+        """
+        number = record.plan.number
+        if number in self._records:
+            return False
+        Trial(self._study, self._trial_id(number)).set_user_attr(RECORD, record.to_json())
+        self._records[number] = record
+        self._close(number)
+        return True
+
+    def _close(self, number: int) -> None:
+        """Tell Optuna a finite value, or FAIL where the trial proves nothing."""
+        value = self._scores()[number]
+        trial = Trial(self._study, self._trial_id(number))
+        self._study.sampler = RandomSampler(seed=0)  # the proposing sampler has no say in closing
+        if value is None or not trial.params:
+            self._study.tell(number, state=TrialState.FAIL)
+            return
+        trial.set_constraint("failed", 1.0 if value == 0.0 else -1.0)
+        self._study.tell(number, value)
+
+    def _scores(self) -> dict[int, float | None]:
+        return {record.plan.number: score(record) for record in self.records}
+
+    def _evidence(self, trials: Sequence[FrozenTrial]) -> list[float | None]:
+        """Return the current score of each trial; labels may have changed since it was told."""
+        scores = self._scores()
+        return [scores.get(trial.number) for trial in trials]
+
+    def _planned(self, trial: Trial, stage: Stage) -> TrialPlan:
+        plan = self._plan(trial.number, trial.params, stage)
+        trial.set_user_attr(PLAN, asdict(plan))
+        return plan
+
+    def _plan(self, number: int, params: dict[str, Any], stage: Stage) -> TrialPlan:
+        model_seed, data_seed = np.random.SeedSequence((self._seed, number)).generate_state(2) >> 1
+        return TrialPlan(
+            number=number,
+            stage=stage,
+            learning_rate=float(params["learning_rate"]),
+            warmup_steps=int(params["warmup_steps"]),
+            max_grad_norm=float(params["max_grad_norm"]),
+            precision=cast("Precision", params["precision"]),
+            model_seed=int(model_seed),
+            data_seed=int(data_seed),
+            horizon=self._horizon,
+        )
+
+    def _holds(self, params: dict[str, Any]) -> bool:
+        return all(
+            value in distribution.choices
+            if isinstance(distribution := self._space[name], CategoricalDistribution)
+            else distribution._contains(distribution.to_internal_repr(value))
+            for name, value in params.items()
+        )
+
+    def _trial_id(self, number: int) -> int:
+        storage, study_id = self._study._storage, self._study._study_id
+        return int(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def _recover(self) -> None:
+        self._records = {record.plan.number: record for record in records_in(self._study)}
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            if RECORD in trial.user_attrs:
+                self._close(trial.number)
+            elif PLAN not in trial.user_attrs:
+                self._void(trial)
+
+    def _void(self, trial: FrozenTrial) -> None:
+        """Close a trial that was killed before it had a plan: nothing was run for it."""
+        self._study._storage.set_trial_user_attr(trial._trial_id, VOID, True)
+        self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)

@@ -1,0 +1,57 @@
+"""What the trials of a study prove, in the sampler's terms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+SURVIVED, DEGRADED, FAILED = 1.0, 0.5, 0.0
+"""What an objective returns: survived, survived but degraded, failed because of its hyperparameters."""
+
+EvidenceSource = Callable[[Sequence[FrozenTrial]], Sequence[float | None]]
+"""From finished trials to one value each: ``SURVIVED``, ``DEGRADED``, ``FAILED``, or None, no evidence."""
+
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def proven(study: Study, evidence: EvidenceSource | None) -> list[tuple[FrozenTrial, bool]]:
+    """Return every trial that proves something, and whether it failed, in trial order.
+
+    PRUNED counts as failed, FAIL proves nothing. ``evidence``, when given, replaces both the values
+    and that rule for COMPLETE and PRUNED trials.
+
+    Raises:
+        ValueError: ``evidence`` gave a value that has no meaning, or the wrong number of them.
+    """
+    trials = study.get_trials(deepcopy=False, states=_FINISHED)
+    if evidence is not None:
+        values = list(evidence(trials))
+        meaningless = [v for v in values if v is not None and v not in {SURVIVED, DEGRADED, FAILED}]
+        if meaningless:
+            raise ValueError(f"evidence gave {meaningless[0]!r}; allowed: 1.0, 0.5, 0.0 or None")
+    else:
+        values = [_told(trial) for trial in trials]
+    return [(t, v == FAILED) for t, v in zip(trials, values, strict=True) if v is not None]
+
+
+def running(study: Study, but: FrozenTrial) -> list[FrozenTrial]:
+    """Return the trials whose outcome is not known yet, in trial order."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if trial.number != but.number]
+
+
+def _told(trial: FrozenTrial) -> float | None:
+    if trial.state is TrialState.PRUNED:
+        return FAILED
+    value: float | None = trial.value
+    if value in {SURVIVED, DEGRADED, FAILED}:
+        return value
+    warnings.warn(
+        f"trial {trial.number} returned {value}, which says nothing about stability: an objective for "
+        "FrontierSampler returns 1.0 (survived), 0.5 (survived, degraded) or 0.0 (failed)",
+        stacklevel=2,
+    )
+    return None

@@ -1,0 +1,30 @@
+"""The seam between a trial and what it trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+
+class Workload(Protocol):
+    """Model, data and collator of one task; every trial gets its own pristine model from it."""
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many rows are trained on."""
+        ...
+
+    @property
+    def chance_loss(self) -> float:
+        """Return the loss of the trivial predictor of the label marginals, nats per example."""
+        ...
+
+    def model(self, model_seed: int) -> PreTrainedModel:
+        """Return a fresh float32 model whose new weights come from ``model_seed`` alone."""
+        ...
+
+    def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
+        """Return a Trainer on a fresh model and the shared rows, not yet started."""
+        ...

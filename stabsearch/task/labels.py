@@ -1,0 +1,82 @@
+"""Class labels: from a column to ids, and what predicting their marginals alone would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stabsearch.errors import UserError
+
+LABEL_KEY = ("task", "label")
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """One class per row."""
+
+    ids_N: NDArray[np.int64]
+    """Class of each row, 0 to ``num_classes - 1``."""
+    names: tuple[str, ...]
+    """Name of each class, by id."""
+
+    @property
+    def num_classes(self) -> int:
+        """Return how many outputs the model's head needs."""
+        return len(self.names)
+
+    @property
+    def chance_loss(self) -> float:
+        """Return the entropy of the label marginals in nats: the trivial predictor's cross-entropy."""
+        share_C = np.bincount(self.ids_N, minlength=self.num_classes) / len(self.ids_N)
+        seen = share_C[share_C > 0]
+        return float(-(seen * np.log(seen)).sum())
+
+
+def class_labels(column: pd.Series[Any]) -> ClassLabels:
+    """Return the classes of a label column: names are sorted, integers are ids already.
+
+    Raises:
+        UserError: missing values, one class only, fractions, or ids that do not count from 0.
+    """
+    missing = np.flatnonzero((column.isna() | (column.astype(str).str.strip() == "")).to_numpy())
+    if len(missing):
+        raise UserError(
+            f"label column {column.name!r} is empty in {len(missing)} rows, first in row {missing[0]}",
+            "drop these rows, or give them a label",
+            key=LABEL_KEY,
+        )
+    labels = _from_numbers(column) if pd.api.types.is_numeric_dtype(column) else _from_names(column)
+    if len(np.unique(labels.ids_N)) < 2:
+        raise UserError(
+            f"label column {column.name!r} holds one class only: {column.iloc[0]!r}",
+            "nothing can be learned from one class; check the column and the rows that were read",
+            key=LABEL_KEY,
+        )
+    return labels
+
+
+def _from_names(column: pd.Series[Any]) -> ClassLabels:
+    names, ids_N = np.unique(column.astype(str).to_numpy(dtype=object), return_inverse=True)
+    return ClassLabels(ids_N.astype(np.int64), tuple(map(str, names)))
+
+
+def _from_numbers(column: pd.Series[Any]) -> ClassLabels:
+    values = column.to_numpy()
+    if not np.array_equal(values, np.floor(values)):
+        raise UserError(
+            f"label column {column.name!r} holds fractions, such as {values[values != np.floor(values)][0]:g}",
+            "sequence-classification needs one class per row: integers from 0, or names",
+            key=LABEL_KEY,
+        )
+    low, high = int(values.min()), int(values.max())
+    if low != 0 and high != low:
+        raise UserError(
+            f"label column {column.name!r} holds ids {low} to {high}; class ids count from 0",
+            f"subtract {low} from every label" if low > 0 else "remove or relabel the negative rows",
+            key=LABEL_KEY,
+        )
+    return ClassLabels(values.astype(np.int64), tuple(str(i) for i in range(high + 1)))

@@ -1,0 +1,174 @@
+"""Sequence classification: one label per text, cross-entropy loss."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    set_seed,
+)
+from transformers import logging as transformers_logging
+
+from stabsearch.errors import UserError
+from stabsearch.task.labels import ClassLabels, class_labels
+from stabsearch.task.rows import TokenRows, column, read_rows, tokenise
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+    from stabsearch.config import SequenceClassificationTask
+
+
+@dataclass(frozen=True)
+class TextClassification:
+    """A workload of texts with one class each."""
+
+    rows: TokenRows
+    labels: ClassLabels
+    tokenizer: PreTrainedTokenizerBase
+    make_model: Callable[[int], PreTrainedModel]
+    """Model seed -> fresh float32 model."""
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many rows are trained on."""
+        return len(self.rows)
+
+    @property
+    def chance_loss(self) -> float:
+        """Return the cross-entropy of the label marginals, nats per example."""
+        return self.labels.chance_loss
+
+    def model(self, model_seed: int) -> PreTrainedModel:
+        """Return a fresh model whose new weights come from ``model_seed`` alone."""
+        return self.make_model(model_seed)
+
+    def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
+        """Return a Trainer on a fresh model and the shared rows."""
+        return Trainer(
+            model=self.model(model_seed),
+            args=args,
+            train_dataset=self.rows,
+            data_collator=DataCollatorWithPadding(self.tokenizer),
+        )
+
+
+def build_sequence_classification(task: SequenceClassificationTask) -> TextClassification:
+    """Return the workload that a sweep's task describes; reads data, tokenizer and model.
+
+    Raises:
+        UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
+    """
+    texts, pairs, labels = _columns(task)
+    tokenizer = _tokenizer(task)
+    rows = TokenRows(tokenise(tokenizer, texts, pairs, task.max_length), labels.ids_N)
+    return TextClassification(rows, labels, tokenizer, _model_maker(task, labels))
+
+
+def check_sequence_classification(task: SequenceClassificationTask) -> int:
+    """Return the number of training rows after a look at everything but the model's weights.
+
+    Raises:
+        UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
+    """
+    _, _, labels = _columns(task)
+    _tokenizer(task)
+    if isinstance(task.model, str):
+        name = task.model
+        _from_hub(lambda: AutoConfig.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, "model")
+    else:
+        ModelFromConfig(task.model.config, labels.num_classes)
+    return len(labels.ids_N)
+
+
+def _columns(task: SequenceClassificationTask) -> tuple[list[str], list[str] | None, ClassLabels]:
+    frame = read_rows(task.data, task.trust_remote_code)
+    texts = column(frame, task.text, "text").astype(str).tolist()
+    pairs = column(frame, task.text_pair, "text_pair").astype(str).tolist() if task.text_pair else None
+    return texts, pairs, class_labels(column(frame, task.label, "label"))
+
+
+def _tokenizer(task: SequenceClassificationTask) -> PreTrainedTokenizerBase:
+    name = task.tokenizer or (task.model if isinstance(task.model, str) else None)
+    if name is None:
+        raise UserError("a model from a configuration needs a tokenizer of its own",
+                        "give a Hub id or a local folder as task.tokenizer", key=("task", "model"))  # fmt: skip
+    key = "tokenizer" if task.tokenizer else "model"
+    tokenizer: PreTrainedTokenizerBase = _from_hub(
+        lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, key
+    )
+    return tokenizer
+
+
+def _model_maker(task: SequenceClassificationTask, labels: ClassLabels) -> Callable[[int], PreTrainedModel]:
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if isinstance(task.model, str):
+        return _PretrainedCopies(task.model, labels.num_classes, task.trust_remote_code)
+    return ModelFromConfig(task.model.config, labels.num_classes)
+
+
+class ModelFromConfig:
+    """Makes models with random weights from a Transformers configuration."""
+
+    def __init__(self, config: dict[str, Any], num_labels: int) -> None:
+        fields = dict(config)
+        model_type = fields.pop("model_type", None)
+        try:
+            self._config = AutoConfig.for_model(model_type, **fields, num_labels=num_labels)
+            self(0)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"no model can be made from this configuration: {reason}",
+                            "see the fields of the model's configuration class in Transformers",
+                            key=("task", "model", "config")) from None  # fmt: skip
+
+    def __call__(self, model_seed: int) -> PreTrainedModel:
+        """Return a fresh model; the same seed gives the same weights."""
+        set_seed(model_seed)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+            copy.deepcopy(self._config), dtype=torch.float32
+        )
+        return model
+
+
+class _PretrainedCopies:
+    """Hands out copies of a checkpoint read once, with new weights for what it does not hold."""
+
+    def __init__(self, name: str, num_labels: int, trust_remote_code: bool) -> None:
+        # float32 whatever the checkpoint holds: an fp16 one would train in pure fp16, silently
+        self._template, found = _from_hub(
+            lambda: AutoModelForSequenceClassification.from_pretrained(
+                name, num_labels=num_labels, dtype=torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True, trust_remote_code=trust_remote_code,
+            ), name, "model",
+        )  # fmt: skip
+        new = {*found["missing_keys"], *(keys[0] for keys in found["mismatched_keys"])}
+        self._new_modules = sorted({key.rpartition(".")[0] for key in new})
+
+    def __call__(self, model_seed: int) -> PreTrainedModel:
+        """Return a copy of the checkpoint; the same seed gives the same new weights."""
+        model: PreTrainedModel = copy.deepcopy(self._template)
+        set_seed(model_seed)
+        for name in self._new_modules:
+            model._init_weights(model.get_submodule(name))
+        return model
+
+
+def _from_hub(load: Callable[[], Any], name: str, key: str) -> Any:
+    """Return what ``load`` loads; its many kinds of failure become one readable error."""
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"cannot load {name!r}: {reason}", "give a Hub id or a local folder that holds it",
+                        key=("task", key)) from None  # fmt: skip

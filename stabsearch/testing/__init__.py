@@ -1,0 +1,1 @@
+"""Conformance kits and doubles, published for plug-in authors."""

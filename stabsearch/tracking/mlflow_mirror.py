@@ -1,0 +1,195 @@
+"""The mirror in MLflow: one run per sweep, one child run per trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stabsearch.tracking.attempt import within
+from stabsearch.tracking.base import Delivery
+from stabsearch.tracking.children import Children
+from stabsearch.tracking.courier import FIRST_PAUSE_S, Courier
+from stabsearch.tracking.environment import REQUEST_TIMEOUT_S
+from stabsearch.tracking.experiment import connect, find_experiment
+from stabsearch.tracking.layout import child_run
+from stabsearch.tracking.parent import Parent
+from stabsearch.tracking.reason import reason
+from stabsearch.tracking.registry import register_frontier
+from stabsearch.tracking.store import (
+    artifact_location,
+    is_server,
+    refuse_unusable,
+    run_url,
+    store_uri,
+    unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+
+    from stabsearch.config import Sweep
+    from stabsearch.frontier import Frontier
+    from stabsearch.frontier.answer import Answer
+    from stabsearch.records import TrialRecord
+    from stabsearch.tracking.base import RunStatus
+
+FLUSH_S = 60.0  # chosen: 700 trials' worth of a local server's time
+INTERRUPTED_FLUSH_S = 15.0  # chosen: who pressed Ctrl-C wants the prompt back; a resume sends the rest
+_DATABASE_TIMEOUT_S = 60.0  # chosen: the first contact creates MLflow's tables
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The sweep's place in the store, as long as it is not in doubt."""
+
+    client: MlflowClient
+    experiment_id: str
+    parent: Parent
+    children: Children
+
+
+class MlflowMirror:
+    """Shows a sweep in MLflow; everything towards MLflow happens in one background thread.
+
+    Args:
+        sweep: the sweep that is shown.
+        sweep_id: identity of the sweep, by which its runs are found again; no quotes in it.
+        folder: the sweep's folder, home of the default store and of the files shown.
+        flush_s: seconds that ``close`` waits at most.
+        first_pause_s: seconds until something that failed is tried again, doubling.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        sweep_id: str,
+        folder: Path,
+        *,
+        flush_s: float = FLUSH_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._sweep = sweep
+        self._sweep_id = sweep_id
+        self._folder = folder
+        self._flush_s = flush_s
+        self._uri = store_uri(sweep.tracking.uri, folder)
+        self._opened: _Opened | None = None
+        self._place = ("", "")
+        self._delivered: set[int] = set()
+        self._courier = Courier(self._forget, first_pause_s)
+
+    def check(self) -> None:
+        """Return when the store named in the sweep answers; one attempt of at most 10 s.
+
+        Raises:
+            UserError: it does not, at ``tracking.uri``. The sweep's own database needs no check.
+        """
+        if self._sweep.tracking.uri is None:
+            return
+        refuse_unusable(self._sweep.tracking.uri)
+        timeout_s = REQUEST_TIMEOUT_S if is_server(self._uri) else _DATABASE_TIMEOUT_S
+        try:
+            within(timeout_s, lambda: connect(self._uri).search_experiments(max_results=1))
+        except Exception as error:
+            raise unreachable(self._uri, reason(error)) from error
+
+    def open(self) -> None:
+        """Start the background thread; it makes the run of the sweep, or goes on with it."""
+        self._courier.start()
+        self._courier.send("the sweep's run", self._begin)
+
+    def record(self, record: TrialRecord) -> None:
+        """Take one finished trial; returns at once and never raises."""
+        self._courier.send(f"trial {record.plan.number}", partial(self._deliver, record))
+
+    def close(
+        self,
+        records: Sequence[TrialRecord],
+        answer: Answer | None,
+        frontier: Frontier | None,
+        status: RunStatus,
+    ) -> Delivery:
+        """Return what arrived, after ``flush_s`` at most (15 s when interrupted); never raises.
+
+        Every record is compared with what the store really holds, and what differs is put right.
+        """
+        self._courier.send("the trials", self._forget)
+        for record in records:
+            self.record(record)
+        numbers = [record.plan.number for record in records]
+        self._courier.send("the trials", lambda: self._place_of_sweep().children.end_strays(numbers))
+        self._courier.send("the answer", lambda: self._parent.describe(answer, frontier, records))
+        self._courier.send("the end", lambda: self._parent.end(status))
+        # After the end, because an artifact store that is down must not leave the run RUNNING.
+        self._courier.send("the files", lambda: self._parent.upload(self._folder))
+        if frontier is not None and status == "FINISHED":
+            self._courier.send("the frontier model", partial(self._register, frontier))
+        is_done = self._courier.finish(self._patience(status))
+        return self._delivery(numbers, is_done)
+
+    def _patience(self, status: RunStatus) -> float:
+        return min(self._flush_s, INTERRUPTED_FLUSH_S) if status == "KILLED" else self._flush_s
+
+    def _delivery(self, numbers: Sequence[int], is_done: bool) -> Delivery:
+        delivered = len(self._delivered.intersection(numbers))
+        experiment_id, run_id = self._place
+        return Delivery(
+            delivered=delivered,
+            missing=len(numbers) - delivered,
+            problem=self._problem(is_done),
+            url=run_url(self._uri, experiment_id, run_id),
+            run_id=run_id or None,
+        )
+
+    def _problem(self, is_done: bool) -> str:
+        if not is_done:
+            return self._courier.problem or "there was not enough time"
+        return "; ".join(f"{name}: {why}" for name, why in list(self._courier.refused.items())[:3])
+
+    # From here on: the background thread only.
+
+    def _begin(self) -> None:
+        """Make the sweep's run visible before the first trial has ended."""
+        self._parent.begin()
+
+    @property
+    def _parent(self) -> Parent:
+        return self._place_of_sweep().parent
+
+    def _place_of_sweep(self) -> _Opened:
+        """Return the sweep's place in the store, looked up anew when it is in doubt."""
+        if self._opened is None:
+            self._opened = self._look_up()
+        return self._opened
+
+    def _look_up(self) -> _Opened:
+        client = connect(self._uri)
+        location = artifact_location(self._uri, self._folder)
+        experiment_id = find_experiment(client, self._sweep.tracking.experiment, location)
+        parent = Parent(client, experiment_id, self._sweep, self._sweep_id)
+        self._place = (experiment_id, parent.run_id)
+        children = Children(client, experiment_id, parent.run_id, self._sweep_id)
+        return _Opened(client, experiment_id, parent, children)
+
+    def _forget(self) -> None:
+        """Doubt everything: after a failure, nobody knows what arrived."""
+        self._opened = None
+
+    def _deliver(self, record: TrialRecord) -> None:
+        self._place_of_sweep().children.deliver(child_run(record, self._sweep.training, self._sweep_id))
+        self._delivered.add(record.plan.number)
+
+    def _register(self, frontier: Frontier) -> None:
+        place = self._place_of_sweep()
+        register_frontier(
+            place.client,
+            f"{self._sweep.name}-frontier",
+            frontier.to_json(),
+            experiment_id=place.experiment_id,
+            run_id=place.parent.run_id,
+            sweep_id=self._sweep_id,
+        )

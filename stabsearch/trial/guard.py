@@ -1,0 +1,87 @@
+"""The guard's memory: raw numbers in, the first bad one out; pure, no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stabsearch.records import StepTrace
+
+BadKind = Literal["loss", "gradient", "weight"]
+
+
+@dataclass(frozen=True)
+class BadNumber:
+    """The first number that was not finite."""
+
+    kind: BadKind
+    step: int
+    """1-based optimizer step that it belongs to; that step's update never happened."""
+    micro_batch: int
+    """1-based micro-batch since the start of training."""
+    value: float
+
+    @property
+    def message(self) -> str:
+        """Return what happened, in one line."""
+        return f"{self.kind} is {self.value} at optimizer step {self.step} (micro-batch {self.micro_batch})"
+
+
+@dataclass
+class GuardLog:
+    """Everything the guard saw of one training run, per optimizer step, oldest first."""
+
+    losses: list[float] = field(default_factory=list)
+    """Raw loss as it was back-propagated, summed over the step's micro-batches."""
+    grad_norms: list[float] = field(default_factory=list)
+    """Global L2 norm before clipping; NaN when it was never computed."""
+    learning_rates: list[float] = field(default_factory=list)
+    skipped: list[bool] = field(default_factory=list)
+    """True where the fp16 loss scaler skips the update."""
+    loss_scales: list[float] = field(default_factory=list)
+    """fp16 loss scale before the update; 1.0 without a scaler."""
+    micro_batches: int = 0
+    bad: BadNumber | None = None
+    _window: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Return the 1-based optimizer step that is being computed."""
+        return len(self.losses) + 1
+
+    def micro_loss(self, value: float) -> BadNumber | None:
+        """Take the loss of a micro-batch, before it is back-propagated; return it if it is bad."""
+        self.micro_batches += 1
+        if not math.isfinite(value):
+            self.bad = BadNumber("loss", self.step, self.micro_batches, value)
+            self._close(value, math.nan, math.nan, skipped=False, loss_scale=math.nan)
+            return self.bad
+        self._window += value
+        return None
+
+    def update(
+        self, grad_norm: float, learning_rate: float, skipped: bool = False, loss_scale: float = 1.0
+    ) -> BadNumber | None:
+        """Take the numbers of an update, before the optimizer steps; return the norm if it is bad.
+
+        A non-finite gradient that the loss scaler skips is normal dynamic loss scaling, not a
+        bad number (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2).
+        """
+        step, is_bad = self.step, not (math.isfinite(grad_norm) or skipped)
+        self._close(self._window, grad_norm, learning_rate, skipped, loss_scale)
+        if is_bad:
+            self.bad = BadNumber("gradient", step, self.micro_batches, grad_norm)
+        return self.bad
+
+    def trace(self) -> StepTrace:
+        """Return losses and gradient norms for the record."""
+        return StepTrace.thinned(self.losses, self.grad_norms)
+
+    def _close(self, loss: float, grad_norm: float, learning_rate: float, skipped: bool, loss_scale: float) -> None:
+        self.losses.append(loss)
+        self.grad_norms.append(grad_norm)
+        self.learning_rates.append(learning_rate)
+        self.skipped.append(skipped)
+        self.loss_scales.append(loss_scale)
+        self._window = 0.0

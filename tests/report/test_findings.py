@@ -1,0 +1,57 @@
+"""The numbers behind the reports."""
+
+from __future__ import annotations
+
+import pytest
+from report_samples import make_findings, make_sweep, make_trial
+
+from stabsearch.records import Outcome
+from stabsearch.report.findings import frontier_rows
+
+
+def test_counts_add_up() -> None:
+    """Every trial has one outcome, and is evidence or silent."""
+    findings = make_findings(60)
+    assert sum(findings.outcomes.values()) == 60
+    assert findings.num_failed + findings.num_silent + findings.outcomes[Outcome.STABLE] == 60
+
+
+def test_trials_are_put_in_order() -> None:
+    """Completion order does not show."""
+    findings = make_findings(5)
+    shuffled = findings.of(
+        findings.sweep, findings.records[::-1], findings.frontier, findings.answer
+    )  # fmt: skip
+    assert shuffled.records == findings.records
+
+
+def test_rows_go_from_exact_to_coarse() -> None:
+    """fp32 stands above bf16, as in the picture."""
+    precisions = [row.context.precision for row in make_findings(8).rows]
+    assert precisions == ["fp32"] * 4 + ["bf16"] * 4
+
+
+def test_no_frontier_has_no_rows() -> None:
+    """Views are told None before the first fit."""
+    assert frontier_rows(None) == ()
+
+
+def test_missing_rates_are_none() -> None:
+    """NaN of the table never reaches a drawing."""
+    rows = make_findings(0, make_sweep()).rows
+    assert all(row.lr_safe is None for row in rows)
+
+
+def test_cost_adds_up() -> None:
+    """Steps, seconds and the share of time in training."""
+    cost = make_findings(1, records=(make_trial(0), make_trial(1))).cost
+    assert cost.steps == 240
+    assert cost.train_s == pytest.approx(6.2)
+    assert cost.training_share == pytest.approx(6.2 / 7.0)
+    assert cost.span_s == pytest.approx(7.5)
+
+
+def test_machines_are_listed_once() -> None:
+    """Two hosts stand in one line."""
+    trials = (make_trial(0, machine={"host": "b"}), make_trial(1, machine={"host": "a"}))
+    assert make_findings(1, records=trials).environment["host"] == "a, b"

@@ -1,0 +1,142 @@
+"""The page: answer first, complete, inert, offline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import make_answer, make_findings, make_sweep, make_trial
+
+from stabsearch.frontier import Verdict
+from stabsearch.records import Outcome
+from stabsearch.report.findings import Findings
+from stabsearch.report.html import report_html
+from stabsearch.report.markup import tag
+from stabsearch.report.wording import HEADINGS
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">\x1b[2J'
+VOID = {"meta", "img", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and texts of a page; fails on a tag that is not closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(source)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def count(self, name: str) -> int:
+        return sum(element == name for element, _ in self.elements)
+
+
+def hostile_findings() -> Findings:
+    sweep = make_sweep(training={"max_steps": 2000, "run_name": HOSTILE})
+    trial = make_trial(0, Outcome.DIVERGED, message=HOSTILE, machine={HOSTILE: HOSTILE})
+    answer = make_answer(sentence=HOSTILE, caveats=(HOSTILE,))
+    findings = make_findings(8, sweep, answer=answer, command=HOSTILE, versions={HOSTILE: HOSTILE})
+    return replace(findings, records=(trial, *findings.records[1:]))
+
+
+def test_hostile_text_is_inert() -> None:
+    """Texts from trials, data and settings never become elements or attributes."""
+    page = Page(report_html(hostile_findings()))
+    assert page.count("script") == 1
+    assert page.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert "\x1b" not in "".join(page.texts)
+
+
+def test_loads_nothing_from_anywhere() -> None:
+    """No address in any attribute, and a policy that forbids it."""
+    source = report_html(make_findings(30))
+    assert not re.search(r"""(src|href|action)=|url\(|@import|https?:""", source)
+
+
+def test_lets_only_its_own_script_run() -> None:
+    """The policy forbids everything, and names the one script by its content."""
+    page = Page(report_html(make_findings(3)))
+    policy = next(found["content"] for _, found in page.elements if "http-equiv" in found)
+    script = next(text for text in page.texts if "data-copy" in text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_says_the_answer_before_anything_else(verdict: Verdict) -> None:
+    """Headline, sentence and next step stand above every section."""
+    answer = make_answer(verdict, sentence="THE ANSWER.")
+    source = report_html(make_findings(12, answer=answer))
+    body = source[source.index("<body") :]
+    first_section = body.index("<section")
+    for text in (HEADINGS[verdict], "THE ANSWER.", "Next: "):
+        assert 0 < body.index(text) < first_section
+
+
+def test_unconfirmed_settings_say_so_where_they_are_copied() -> None:
+    """Whoever copies the arguments has seen the label."""
+    assert "(unconfirmed)" in report_html(make_findings(12, answer=make_answer(Verdict.UNCONFIRMED)))
+    assert "(unconfirmed)" not in report_html(make_findings(12))
+
+
+def test_without_a_recommendation_there_is_nothing_to_copy_but_the_command() -> None:
+    """No arguments are shown when nothing is safe."""
+    source = report_html(make_findings(12, answer=make_answer(Verdict.NOTHING_SAFE)))
+    assert "TrainingArguments(" not in source
+
+
+def test_every_trial_is_a_mark_with_a_text() -> None:
+    """Points can be read without seeing them."""
+    findings = make_findings(30)
+    source = report_html(findings)
+    assert len(re.findall(r"<title>trial \d+ · learning rate", source)) == 30
+
+
+def test_every_picture_has_a_text() -> None:
+    """An image role always comes with a title."""
+    source = report_html(make_findings(30))
+    assert source.count('role="img"') == len(re.findall(r'role="img"[^>]*><title>', source)) > 0
+
+
+def test_five_hundred_trials_stay_below_three_megabytes() -> None:
+    """The page of a large sweep still opens at once."""
+    search = {"warmup": [0, 50, 100, 200, 400], "max_grad_norm": [0, 0.5, 1.0], "precision": ["fp32", "bf16"]}
+    assert len(report_html(make_findings(500, make_sweep(search=search)))) < 3_000_000
+
+
+@pytest.mark.parametrize("num_trials", [0, 1])
+def test_tiny_sweeps_are_well_formed(num_trials: int) -> None:
+    """No trials, or one, still give a page whose every element is closed."""
+    Page(report_html(make_findings(num_trials, answer=make_answer(Verdict.NOT_ENOUGH_EVIDENCE))))
+
+
+@given(st.text(), st.text())
+def test_texts_and_attributes_come_back_as_they_were(text: str, value: str) -> None:
+    """Escaping loses nothing and lets nothing through."""
+    page = Page(tag("p", text, title=value))
+    normal = text.replace("\r\n", "\n").replace("\r", "\n")
+    assert page.count("p") == len(page.elements) == 1
+    assert "".join(page.texts).replace("\r\n", "\n").replace("\r", "\n") == normal
+    assert page.elements[0][1]["title"] == value

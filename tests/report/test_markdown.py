@@ -1,0 +1,49 @@
+"""The Markdown report."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import make_answer, make_findings, make_trial
+
+from stabsearch.frontier import Verdict
+from stabsearch.records import Outcome
+from stabsearch.report.markdown import escaped, report_markdown
+
+
+@given(st.text())
+def test_escaped_text_is_one_plain_line(text: str) -> None:
+    """No character of a user's text can open markup, HTML, a link or a table cell."""
+    line = escaped(text)
+    assert "\n" not in line
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|]", line)
+
+
+def test_keeps_the_order_of_the_page() -> None:
+    """Answer, settings, picture, outcomes, confirmation, caveats, trials, cost, environment."""
+    headings = re.findall(r"^#+ (.*)$", report_markdown(make_findings(12)), re.MULTILINE)
+    assert headings[1:] == [
+        "Recommended TrainingArguments", "Frontier", "How trials ended", "Confirmation",
+        "What this does not show", "Trials", "Cost", "Environment and command",
+    ]  # fmt: skip
+
+
+def test_a_hostile_message_stays_in_its_cell() -> None:
+    """A pipe or a line break does not add a column or a row."""
+    findings = make_findings(1, records=(make_trial(0, Outcome.DIVERGED, message="a | b\n| c <b>"),))
+    rows = [line for line in report_markdown(findings).splitlines() if line.startswith("| 0 |")]
+    assert len(rows) == 1
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9
+
+
+def test_a_fence_in_the_command_does_not_end_the_block() -> None:
+    """The block's own fence is longer."""
+    assert "````sh" in report_markdown(make_findings(1, command="echo ```"))
+
+
+def test_no_trials_give_a_report() -> None:
+    """A sweep that has not begun says so."""
+    answer = make_answer(Verdict.NOT_ENOUGH_EVIDENCE)
+    assert "No trials yet." in report_markdown(make_findings(0, answer=answer))
