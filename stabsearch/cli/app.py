@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
-import click
 import typer
 
 from stabsearch.cli.init import init
@@ -28,8 +29,32 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, run, status, report, recommend, ui, schema):
-    app.command()(command)
+
+
+def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose ways to end are exit codes; only our own bugs still raise."""
+
+    @functools.wraps(command)
+    def run_command(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except UserError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command goes on where it stopped", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:
+            # whoever read our output has gone; flushing stdout again at exit must not fail either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.ANSWER) from None
+
+    return run_command
+
+
+for _command in (init, run, status, report, recommend, ui, schema):
+    app.command()(_ended_well(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,31 +74,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
-    sys.exit(_exit_code())
-
-
-def _exit_code() -> int:
-    """Return what the process exits with; an internal error is never 0 or 1."""
+    """Run the command line and end the process with its exit code; an internal error is never 0 or 1."""
     try:
-        code = app(standalone_mode=False)
-    except UserError as error:
-        typer.echo(str(error), err=True)
-        return error.exit_code
-    except click.UsageError as error:
-        error.show()
-        return ExitCode.CANNOT_JUDGE
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("interrupted; the same command goes on where it stopped", err=True)
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has gone; closing stdout again at exit must not fail either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.ANSWER
+        app()
     except Exception:  # noqa: BLE001 - the rim of the program
         traceback.print_exc()
-        typer.echo(
-            f"this is a bug in stabsearch {__version__}: please report it with the lines above", err=True
-        )
-        return ExitCode.CANNOT_JUDGE
-    return int(code or ExitCode.ANSWER)
+        typer.echo(f"this is a bug in stabsearch {__version__}: please report it with the lines above", err=True)
+        sys.exit(ExitCode.CANNOT_JUDGE)
