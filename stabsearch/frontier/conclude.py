@@ -14,6 +14,8 @@ from stabsearch.frontier.rounds import Round, last_round
 from stabsearch.frontier.verdict import ContextVerdict
 from stabsearch.records import Context, Outcome, Stage, TrialRecord
 
+ROUNDING = 1.05  # a candidate stands where its interval touches the risk: grid and rounding decide
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -39,7 +41,9 @@ def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -
         return _answer(terms, *stop)
     latest = last_round(records, ())
     if latest is not None and latest.is_open and latest.survived:
-        return _tested(latest, frontier, terms)
+        tested = _tested(latest, frontier, terms)
+        if tested is not None:
+            return tested
     recommendation = frontier.recommend()
     if recommendation is not None:
         return _answer(
@@ -58,7 +62,11 @@ def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -
             f"No safe configuration in this space: within {terms.horizon} steps even learning rate "
             f"{low:.2g} fails too often in every context.",
         )
-    return _answer(terms, Verdict.NOT_ENOUGH_EVIDENCE, f"Not enough evidence: {frontier.why_not}")
+    return _answer(
+        terms,
+        Verdict.NOT_ENOUGH_EVIDENCE,
+        f"Not enough evidence after {len(records)} trials: {frontier.why_not}.",
+    )
 
 
 def predicted(frontier: Frontier, context: Context, learning_rate: float) -> Recommendation:
@@ -92,11 +100,14 @@ def _stopper(records: Sequence[TrialRecord]) -> tuple[Verdict, str] | None:
     return None
 
 
-def _tested(latest: Round, frontier: Frontier, terms: Terms) -> Answer:
+def _tested(latest: Round, frontier: Frontier, terms: Terms) -> Answer | None:
+    """Return the answer that a round gives; None when it is unfinished and too risky for these terms."""
     recommendation = predicted(frontier, latest.context, latest.learning_rate)
     bound = failure_bound(0, latest.survived, terms.confidence)
     confirmation = Confirmation(terms.required, latest.survived, 0, bound)
     if not confirmation.is_passed:
+        if recommendation.probability_high > ROUNDING * terms.max_failure_probability:
+            return None
         sentence = _unconfirmed(recommendation, confirmation, terms)
         return _answer(terms, Verdict.UNCONFIRMED, sentence, recommendation, confirmation)
     sentence = (
@@ -113,10 +124,11 @@ def _unconfirmed(recommendation: Recommendation, confirmation: Confirmation | No
         if confirmation
         else "no fresh seed was run on it"
     )
+    low, high = recommendation.probability_low, recommendation.probability_high
     return (
         f"Unconfirmed: {_words(recommendation)} has an estimated failure probability of "
         f"{recommendation.failure_probability:.0%} within {terms.horizon} steps "
-        f"({terms.confidence:.0%} interval {recommendation.probability_low:.0%} to {recommendation.probability_high:.0%}); {tested}."
+        f"({terms.confidence:.0%} interval {low:.0%} to {high:.0%}); {tested}."
     )
 
 

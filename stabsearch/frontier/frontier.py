@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
 from functools import cached_property
 from typing import Any
 
@@ -98,15 +99,17 @@ class Frontier:
         """Return the configuration that trains fastest among the safe ones, or None; see ``why_not``.
 
         The context whose frontier has the highest lower credible bound, at that bound. Contexts
-        within 0.1 decades of it count as equal, and the cheapest precision among them is taken.
+        within 0.1 decades of it count as equal, and the cheapest precision among them is taken. The
+        learning rate is rounded down to three significant digits, to be readable and no less safe.
         """
         choice = self._choice
         if isinstance(choice, str):
             return None
         position, x = choice
         low, high = self.learning_rate_range
-        learning_rate = min(max(10.0**x, low), high)
-        return Recommendation(self.trials[position].context, learning_rate, *self.failure(position, x))
+        learning_rate = max(low, rounded_down(min(10.0**x, high)))
+        context = self.trials[position].context
+        return Recommendation(context, learning_rate, *self.failure(position, math.log10(learning_rate)))
 
     @property
     def why_not(self) -> str:
@@ -141,3 +144,16 @@ class Frontier:
             f"{place}no trials were planned for {context.label}",
             f"known contexts: {'; '.join(context.label for context in known) or 'none'}",
         )
+
+
+def rounded_down(learning_rate: float) -> float:
+    """Return the largest number of three significant digits that is not above a learning rate.
+
+    >>> rounded_down(0.0012199247359345406)
+    0.00121
+    """
+    exact = Decimal(learning_rate)
+    digit = Decimal((0, (1,), exact.adjusted() - 2))
+    # a rate that was written with three digits is a hair off them in binary: keep it
+    written = Decimal(repr(learning_rate))
+    return float((written if written == written.quantize(digit) else exact).quantize(digit, ROUND_DOWN))

@@ -55,7 +55,8 @@ def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRe
 def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
     curves = [_summary(record.trace, rules.smoothing) for record in peers]
     start = median(curve.first for curve in curves)
-    chance = peers[0].chance_loss
+    known = [record.chance_loss for record in peers if math.isfinite(record.chance_loss)]
+    chance = median(known) if known else math.nan
     floor = min((level for level in (start, chance) if math.isfinite(level)), default=math.nan)
     best = min(curve.tail for curve in curves)
     if not best < rules.chance_share * floor:

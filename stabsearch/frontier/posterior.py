@@ -83,8 +83,8 @@ class Posterior:
     curve: FailureCurve
     span: Span
     """What the threshold grid was made for."""
-    theta_T: Floats  # noqa: N815
-    weight_CTS: Floats  # noqa: N815
+    theta_T: Floats
+    weight_CTS: Floats
     """Sums to 1 in each context."""
 
     def quantile(self, probability: float) -> Floats:

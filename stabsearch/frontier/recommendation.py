@@ -53,7 +53,7 @@ def _refusal(trials: ContextTrials, row: FrontierRow, bound: float, searched: Sp
     if row.verdict == ContextVerdict.NO_STABLE_REGION:
         return "even the lowest learning rate of the range fails too often"
     if row.verdict == ContextVerdict.NOT_ENOUGH_EVIDENCE:
-        return "there is not enough evidence"
+        return "the trials leave too wide an interval to name a safe learning rate"
     if not trials.num_learned:
         return "no surviving trial has learned anything"
     if bound < searched.low:
