@@ -96,7 +96,7 @@ def _text(path: Path) -> str:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a sweep file", _sweep_inside(path))
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", _near(path)) from None
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from stabsearch.records.plan import Precision  # noqa: TC001  pydantic reads it at runtime
+from stabsearch.records.plan import Precision
 from stabsearch.records.rules import OutcomeRules
 
 if TYPE_CHECKING:

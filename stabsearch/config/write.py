@@ -94,5 +94,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # PyYAML writes U+0085, U+2028 and U+2029 as they are and reads them as line breaks
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
 for _tag, _pattern in PLAIN_SCALARS.items():
     _Dumper.add_implicit_resolver(_tag, _pattern, None)

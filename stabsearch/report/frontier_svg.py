@@ -94,7 +94,7 @@ def _said(column: Column) -> str:
     row = column.row
     if row is None or row.lr_safe is None:
         return CONTEXT_VERDICTS.get(row.verdict, row.verdict) if row else "no frontier"
-    return f"safe up to {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)})"
+    return f"frontier near {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)})"
 
 
 def _axes(scale: _Scale) -> Markup:
@@ -176,7 +176,7 @@ def _legend(picture: Picture, has_star: bool) -> Markup:
     names = {"silent": "no evidence", "scale_floor": "scale floor"}
     keys = [
         *((_swatch(index), clip_label(clip)) for index, clip in enumerate(picture.clips)),
-        (_key(tag("line", x1=-9, x2=9, y1=0, y2=0, class_="plain safe")), "safe up to"),
+        (_key(tag("line", x1=-9, x2=9, y1=0, y2=0, class_="plain safe")), "frontier"),
         (_box_key("band"), "credible interval"),
         *([(_box_key("band unsure"), "not enough evidence")] if picture.is_unsure else []),
         *((_glyph(GLYPHS[shape], f"plain {shape}"), names.get(shape, shape)) for shape in shapes),

@@ -165,7 +165,7 @@ def _frontier_table(findings: Findings) -> Markup:
         )
         for row in findings.rows
     ]  # fmt: skip
-    heads = ["context", "#safe up to", "#credible interval", "#trials", "#failed", "verdict"]
+    heads = ["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"]
     return table(heads, rows, caption="Frontier per context")
 
 

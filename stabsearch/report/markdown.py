@@ -106,7 +106,7 @@ def _frontier_table(findings: Findings) -> str:
         )
         for row in findings.rows
     ]
-    return _table(["context", "#safe up to", "#credible interval", "#trials", "#failed", "verdict"], rows)
+    return _table(["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"], rows)
 
 
 def _outcome_table(findings: Findings) -> str:

@@ -150,7 +150,7 @@ def _legend(picture: Picture, has_star: bool) -> list[Any]:
         Patch(facecolor=color_of(index), label=clip_label(clip)) for index, clip in enumerate(picture.clips)
     ]
     band: list[Any] = [
-        Line2D([], [], color=MUTED, linewidth=2.2, label="safe up to"),
+        Line2D([], [], color=MUTED, linewidth=2.2, label="frontier"),
         Patch(facecolor=MUTED, alpha=0.25, label="credible interval"),
     ]
     if picture.is_unsure:

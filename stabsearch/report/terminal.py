@@ -96,7 +96,7 @@ def frontier_table(
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("context", no_wrap=True, overflow="ellipsis")
     table.add_column(_range_head(rate_range), no_wrap=True, min_width=BAR_WIDTH)
-    table.add_column("safe up to", justify="right", no_wrap=True)
+    table.add_column("frontier", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("failed", justify="right", no_wrap=True)
     for row in shown:
@@ -156,4 +156,4 @@ def row_line(row: ContextRow) -> str:
         so_far = f", so far {interval}" if row.num_trials and interval != NONE else ""
         return f"{row.context.label}: {verdict}{so_far} ({counts})"
     known = "" if interval == NONE else f" ({interval})"
-    return f"{row.context.label}: safe up to {rate(row.lr_safe)}{known}, {verdict} ({counts})"
+    return f"{row.context.label}: frontier near {rate(row.lr_safe)}{known}, {verdict} ({counts})"

@@ -106,3 +106,13 @@ def test_the_output_folder_starts_at_the_current_folder() -> None:
     """Results are no input: they go where the command is run."""
     Path("there/sweep.yaml").write_text("name: a\ntask: {type: quickstart}\ntraining: {max_steps: 3}\n")
     assert load_sweep(Path("there/sweep.yaml")).sweep.output_dir == "runs"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """The first part of the path that is wrong."""
+    with pytest.raises(UserError) as caught:
+        task_of(data="{train: nowhere/train.tsv}")
+    folder = tmp_path.resolve() / "there/nowhere"
+    assert caught.value.hint == (
+        f"the folder {folder} is not there either; relative paths start at the sweep file"
+    )

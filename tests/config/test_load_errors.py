@@ -243,8 +243,8 @@ BAD = [
     ),
     pytest.param(
         "name: a\ntask: quickstart\ntraining: {max_steps: 3}\n",
-        "sweep.yaml:2: task: must be a mapping with a type (quickstart or sequence-classification) and its keys, "
-        "got 'quickstart'",
+        "sweep.yaml:2: task: must be a mapping with a type (quickstart or sequence-classification) "
+        "and its keys, got 'quickstart'",
         "What is trained.",
         id="word for a task",
     ),

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stabsearch.config import Sweep, difference, identity, load_sweep, resolved_text
+from stabsearch.config.document import parse
 from stabsearch.config.model import SEARCHED_ARGUMENTS, Training
 from stabsearch.config.schema import all_properties, places_of
 
@@ -106,6 +107,17 @@ def test_the_resolved_file_loads_as_the_same_sweep(tmp_path: Path, sweep: Sweep)
     loaded = load_sweep(path).sweep
     assert loaded == sweep
     assert difference(sweep, loaded) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["1e-5", "0o7", ".5", "no", "null", "~", "", " a ", "a: b", "#", "\x85", "\u2028x", "\r\n"]
+)
+def test_a_word_stays_a_word(word: str) -> None:
+    """Whatever it looks like, to a reader of YAML 1.1 or 1.2."""
+    sweep = sweep_of(training={"max_steps": 400, "run_name": word})
+    text = resolved_text(sweep)
+    assert parse(text).data["training"]["run_name"] == word
+    assert yaml.safe_load(text)["training"]["run_name"] == word
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
