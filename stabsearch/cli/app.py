@@ -79,5 +79,5 @@ def main() -> None:
         app()
     except Exception:  # noqa: BLE001 - the rim of the program
         traceback.print_exc()
-        typer.echo(f"this is a bug in stabsearch {__version__}: please report it with the lines above", err=True)
+        typer.echo(f"a bug in stabsearch {__version__}: please report it with the lines above", err=True)
         sys.exit(ExitCode.CANNOT_JUDGE)

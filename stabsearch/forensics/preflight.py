@@ -27,7 +27,7 @@ def preflight(sweep: Sweep) -> Preflight:
     Raises:
         UserError: something does; its key says which part of the sweep.
     """
-    check_training(sweep.training.arguments)
+    check_training(sweep.training.arguments, sweep.budget.schedule)
     for i, precision in enumerate(sweep.search.precision):
         check_precision(
             precision,

@@ -39,6 +39,8 @@ class ClassLabels:
 def class_labels(column: pd.Series[Any]) -> ClassLabels:
     """Return the classes of a label column: names are sorted, integers are ids already.
 
+    Text that is a number in every row counts as numbers: a CSV file knows nothing else.
+
     Raises:
         UserError: missing values, one class only, fractions, or ids that do not count from 0.
     """
@@ -49,7 +51,8 @@ def class_labels(column: pd.Series[Any]) -> ClassLabels:
             "drop these rows, or give them a label",
             key=LABEL_KEY,
         )
-    labels = _from_numbers(column) if pd.api.types.is_numeric_dtype(column) else _from_names(column)
+    numbers_N = _numbers(column)
+    labels = _from_names(column) if numbers_N is None else _from_numbers(column.name, numbers_N)
     if len(np.unique(labels.ids_N)) < 2:
         raise UserError(
             f"label column {column.name!r} holds one class only: {column.iloc[0]!r}",
@@ -64,19 +67,28 @@ def _from_names(column: pd.Series[Any]) -> ClassLabels:
     return ClassLabels(ids_N.astype(np.int64), tuple(map(str, names)))
 
 
-def _from_numbers(column: pd.Series[Any]) -> ClassLabels:
-    values = column.to_numpy()
-    if not np.array_equal(values, np.floor(values)):
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64] | None:
+    if not pd.api.types.is_numeric_dtype(column):
+        text = column.astype(str).str.strip()
+        if not text.str.fullmatch(r"[+-]?\d+(\.\d*)?").all():
+            return None
+        column = text
+    return column.to_numpy().astype(np.float64)
+
+
+def _from_numbers(name: Any, values_N: NDArray[np.float64]) -> ClassLabels:
+    fractions = values_N[~np.isfinite(values_N) | (values_N != np.floor(values_N))]
+    if len(fractions):
         raise UserError(
-            f"label column {column.name!r} holds fractions, such as {values[values != np.floor(values)][0]:g}",
+            f"label column {name!r} holds values that are no class, such as {fractions[0]:g}",
             "sequence-classification needs one class per row: integers from 0, or names",
             key=LABEL_KEY,
         )
-    low, high = int(values.min()), int(values.max())
-    if low != 0 and high != low:
+    low, high = int(values_N.min()), int(values_N.max())
+    if low not in {0, high}:
         raise UserError(
-            f"label column {column.name!r} holds ids {low} to {high}; class ids count from 0",
+            f"label column {name!r} holds ids {low} to {high}; class ids count from 0",
             f"subtract {low} from every label" if low > 0 else "remove or relabel the negative rows",
             key=LABEL_KEY,
         )
-    return ClassLabels(values.astype(np.int64), tuple(str(i) for i in range(high + 1)))
+    return ClassLabels(values_N.astype(np.int64), tuple(str(i) for i in range(high + 1)))

@@ -29,18 +29,23 @@ def build_quickstart(task: QuickstartTask) -> TextClassification:
     """Return the workload: sentences about one of several topics, some wrongly labelled."""
     texts, labels = generate(task)
     tokenizer = _word_tokenizer(task.num_classes)
-    ids = tokenise(tokenizer, texts, None, MAX_WORDS)
+    tokens = tokenise(tokenizer, texts, None, MAX_WORDS)
     config = {
         "model_type": "bert",
         "vocab_size": len(tokenizer),
         "hidden_size": task.hidden_size,
         "num_hidden_layers": task.num_hidden_layers,
-        "num_attention_heads": max(1, task.hidden_size // 32),
+        "num_attention_heads": _num_heads(task.hidden_size),
         "intermediate_size": 4 * task.hidden_size,
         "max_position_embeddings": MAX_WORDS,
     }
     maker = ModelFromConfig(config, labels.num_classes)
-    return TextClassification(TokenRows(ids, labels.ids_N), labels, tokenizer, maker)
+    return TextClassification(TokenRows(tokens, labels.ids_N), labels, tokenizer, maker)
+
+
+def _num_heads(hidden_size: int) -> int:
+    """Return the most heads of width 32 or more that the width can be split into evenly."""
+    return max(n for n in range(1, max(1, hidden_size // 32) + 1) if hidden_size % n == 0)
 
 
 def generate(task: QuickstartTask) -> tuple[list[str], ClassLabels]:
@@ -68,6 +73,6 @@ def _word_tokenizer(num_classes: int) -> PreTrainedTokenizerFast:
     words = [f"filler{i}" for i in range(NUM_FILLERS)]
     words += [f"topic{c}word{w}" for c in range(num_classes) for w in range(WORDS_PER_TOPIC)]
     vocabulary = {word: i for i, word in enumerate((*SPECIAL, *words))}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # type: ignore[call-arg]
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]")

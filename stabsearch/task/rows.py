@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,35 +23,52 @@ if TYPE_CHECKING:
 READABLE = ".tsv, .csv, .jsonl, .json or .parquet"
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """What the tokenizer made of the texts, one list per row."""
+
+    ids: list[list[int]]
+    segments: list[list[int]] | None = None
+    """Which text of a pair each token belongs to, for models that want to know; else None."""
+
+
 class TokenRows(Dataset[dict[str, Any]]):
     """Tokenised rows in two flat arrays: small in memory, cheap to hand to other processes."""
 
-    def __init__(self, token_ids: list[list[int]], labels_N: NDArray[np.int64]) -> None:
-        lengths = np.array([len(row) for row in token_ids], dtype=np.int64)
+    def __init__(self, tokens: Tokens, labels_N: NDArray[np.int64]) -> None:
+        lengths = np.array([len(row) for row in tokens.ids], dtype=np.int64)
         self._starts_N1 = np.concatenate([[0], np.cumsum(lengths)])
-        self._flat_T = np.concatenate([np.asarray(row, dtype=np.int32) for row in token_ids])
+        self._flat_T = _flat(tokens.ids)
+        self._segments_T = _flat(tokens.segments) if tokens.segments else None
         self._labels_N = labels_N
 
     def __len__(self) -> int:
         return len(self._labels_N)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        ids = self._flat_T[self._starts_N1[index] : self._starts_N1[index + 1]]
+        place = slice(self._starts_N1[index], self._starts_N1[index + 1])
+        ids = self._flat_T[place].tolist()
+        segments = {} if self._segments_T is None else {"token_type_ids": self._segments_T[place].tolist()}
         return {
-            "input_ids": ids.tolist(),
+            "input_ids": ids,
+            **segments,
             "attention_mask": [1] * len(ids),
             "labels": int(self._labels_N[index]),
         }
 
 
-def read_rows(data: LocalData | HubData, trust_remote_code: bool) -> pd.DataFrame:
+def _flat(rows: list[list[int]]) -> NDArray[np.int32]:
+    return np.concatenate([np.asarray(row, dtype=np.int32) for row in rows])
+
+
+def read_rows(data: LocalData | HubData) -> pd.DataFrame:
     """Return the training rows as a table.
 
     Raises:
         UserError: the file or data set cannot be read, or is empty.
     """
     local = getattr(data, "train", None)
-    frame = _read_file(Path(local)) if local is not None else _read_hub(data, trust_remote_code)
+    frame = _read_file(Path(local)) if local is not None else _read_hub(data)
     if frame.empty:
         raise UserError("the training data has no rows", key=("task", "data"))
     return frame
@@ -64,21 +83,34 @@ def column(frame: pd.DataFrame, name: str, key: str) -> pd.Series[Any]:
     return frame[name]
 
 
+def texts(frame: pd.DataFrame, name: str, key: str) -> list[str]:
+    """Return a column of texts; empty texts are texts, missing ones an error."""
+    found = column(frame, name, key)
+    missing = np.flatnonzero(found.isna().to_numpy())
+    if len(missing):
+        raise UserError(f"text column {name!r} is missing in {len(missing)} rows, first in row {missing[0]}",
+                        "drop these rows, or give them a text", key=("task", key))  # fmt: skip
+    return [str(text) for text in found]
+
+
 def tokenise(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int
-) -> list[list[int]]:
-    """Return the token ids of every text, cut at ``max_length`` tokens."""
+) -> Tokens:
+    """Return the tokens of every text or pair, cut at ``max_length`` tokens."""
     encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length, padding=False)
-    ids: list[list[int]] = encoded["input_ids"]
-    return ids
+    # a single text is all segment 0, which is what a model assumes when it is told nothing
+    return Tokens(encoded["input_ids"], encoded.get("token_type_ids") if pairs else None)
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    readers = {
-        ".tsv": lambda: pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False),
-        ".csv": lambda: pd.read_csv(path, keep_default_na=False),
-        ".jsonl": lambda: pd.read_json(path, lines=True),
-        ".json": lambda: pd.read_json(path),
+    # nothing is converted: the text "007" is not 7, and the text "NA" is not missing
+    as_text: dict[str, Any] = {"dtype": str, "keep_default_na": False}
+    as_is: dict[str, Any] = {"dtype": False}
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        ".tsv": lambda: pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **as_text),
+        ".csv": lambda: pd.read_csv(path, **as_text),
+        ".jsonl": lambda: pd.read_json(path, lines=True, **as_is),
+        ".json": lambda: pd.read_json(path, **as_is),
         ".parquet": lambda: pd.read_parquet(path),
     }
     reader = readers.get(path.suffix.lower())
@@ -86,15 +118,18 @@ def _read_file(path: Path) -> pd.DataFrame:
     if reader is None:
         raise UserError(f"cannot read {path.name}: the ending tells the format", f"use {READABLE}", key=key)
     try:
-        return reader()
+        frame: pd.DataFrame = reader()
     except FileNotFoundError:
-        raise UserError(f"no such file: {path}", "a relative path starts at the sweep's folder", key=key) from None
+        raise UserError(
+            f"no such file: {path}", "a relative path starts at the sweep's folder", key=key
+        ) from None
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path}: {reason}", f"is it really {path.suffix}?", key=key) from None
+    return frame
 
 
-def _read_hub(data: Any, trust_remote_code: bool) -> pd.DataFrame:
+def _read_hub(data: Any) -> pd.DataFrame:
     try:
         import datasets
     except ImportError:
@@ -102,10 +137,9 @@ def _read_hub(data: Any, trust_remote_code: bool) -> pd.DataFrame:
                         "pip install 'stabsearch[hub]'", key=("task", "data")) from None  # fmt: skip
     datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(data.path, data.name, split=data.split, revision=data.revision,
-                                       **({"trust_remote_code": True} if trust_remote_code else {}))  # fmt: skip
-    except (OSError, ValueError, ConnectionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        loaded = datasets.load_dataset(data.path, data.name, split=data.split, revision=data.revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot load data set {data.path!r}: {reason}",
                         "check id, name and split, or give a local file as task.data.train",
                         key=("task", "data", "path")) from None  # fmt: skip

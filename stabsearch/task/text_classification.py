@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -20,7 +23,7 @@ from transformers import logging as transformers_logging
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import ClassLabels, class_labels
-from stabsearch.task.rows import TokenRows, column, read_rows, tokenise
+from stabsearch.task.rows import TokenRows, column, read_rows, texts, tokenise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
@@ -68,9 +71,9 @@ def build_sequence_classification(task: SequenceClassificationTask) -> TextClass
     Raises:
         UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
     """
-    texts, pairs, labels = _columns(task)
+    firsts, seconds, labels = _columns(task)
     tokenizer = _tokenizer(task)
-    rows = TokenRows(tokenise(tokenizer, texts, pairs, task.max_length), labels.ids_N)
+    rows = TokenRows(tokenise(tokenizer, firsts, seconds, task.max_length), labels.ids_N)
     return TextClassification(rows, labels, tokenizer, _model_maker(task, labels))
 
 
@@ -81,31 +84,48 @@ def check_sequence_classification(task: SequenceClassificationTask) -> int:
         UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
     """
     _, _, labels = _columns(task)
-    _tokenizer(task)
+    tokenizer = _tokenizer(task)
     if isinstance(task.model, str):
         name = task.model
-        _from_hub(lambda: AutoConfig.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, "model")
+        config = _from_hub(
+            lambda: AutoConfig.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, "model"
+        )
     else:
-        ModelFromConfig(task.model.config, labels.num_classes)
+        config = ModelFromConfig(task.model.config, labels.num_classes).config
+    _check_vocabulary(tokenizer, config)
     return len(labels.ids_N)
 
 
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
+    """Raise when the tokenizer makes tokens that the model has no embedding for."""
+    size = getattr(config, "vocab_size", None)
+    if size is not None and len(tokenizer) > size:
+        raise UserError(f"the tokenizer knows {len(tokenizer)} tokens, the model {size}",
+                        "use the model's own tokenizer, or set vocab_size in the model's configuration",
+                        key=("task", "tokenizer"))  # fmt: skip
+
+
 def _columns(task: SequenceClassificationTask) -> tuple[list[str], list[str] | None, ClassLabels]:
-    frame = read_rows(task.data, task.trust_remote_code)
-    texts = column(frame, task.text, "text").astype(str).tolist()
-    pairs = column(frame, task.text_pair, "text_pair").astype(str).tolist() if task.text_pair else None
-    return texts, pairs, class_labels(column(frame, task.label, "label"))
+    frame = read_rows(task.data)
+    firsts = texts(frame, task.text, "text")
+    seconds = texts(frame, task.text_pair, "text_pair") if task.text_pair else None
+    return firsts, seconds, class_labels(column(frame, task.label, "label"))
 
 
 def _tokenizer(task: SequenceClassificationTask) -> PreTrainedTokenizerBase:
     name = task.tokenizer or (task.model if isinstance(task.model, str) else None)
     if name is None:
         raise UserError("a model from a configuration needs a tokenizer of its own",
-                        "give a Hub id or a local folder as task.tokenizer", key=("task", "model"))  # fmt: skip
+                        "give a Hub id or a local folder as task.tokenizer",
+                        key=("task", "model"))  # fmt: skip
     key = "tokenizer" if task.tokenizer else "model"
     tokenizer: PreTrainedTokenizerBase = _from_hub(
         lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, key
     )
+    if tokenizer.pad_token is None:
+        raise UserError(f"the tokenizer of {name!r} has no padding token, and rows differ in length",
+                        "save a copy with pad_token set, and name its folder as task.tokenizer",
+                        key=("task", key))  # fmt: skip
     return tokenizer
 
 
@@ -117,18 +137,32 @@ def _model_maker(task: SequenceClassificationTask, labels: ClassLabels) -> Calla
     return ModelFromConfig(task.model.config, labels.num_classes)
 
 
+WRONG_FIELDS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    StrictDataclassError,
+)
+"""What model classes raise for fields that make no model."""
+
+
 class ModelFromConfig:
     """Makes models with random weights from a Transformers configuration."""
 
     def __init__(self, config: dict[str, Any], num_labels: int) -> None:
-        fields = dict(config)
-        model_type = fields.pop("model_type", None)
+        fields = {**config, "num_labels": num_labels}
+        model_type = str(fields.pop("model_type", ""))
+        if model_type not in CONFIG_MAPPING:
+            raise _unknown_model_type(model_type)
         try:
-            self._config = AutoConfig.for_model(model_type, **fields, num_labels=num_labels)
+            self.config = AutoConfig.for_model(model_type, **fields)
             self(0)
-        except (ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"no model can be made from this configuration: {reason}",
+        except WRONG_FIELDS as error:
+            reason = " ".join(str(error).split()) or "no message"
+            raise UserError(f"no model can be made from this configuration: {type(error).__name__}: {reason}",
                             "see the fields of the model's configuration class in Transformers",
                             key=("task", "model", "config")) from None  # fmt: skip
 
@@ -136,9 +170,16 @@ class ModelFromConfig:
         """Return a fresh model; the same seed gives the same weights."""
         set_seed(model_seed)
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-            copy.deepcopy(self._config), dtype=torch.float32
+            copy.deepcopy(self.config), dtype=torch.float32
         )
         return model
+
+
+def _unknown_model_type(model_type: str) -> UserError:
+    near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
+    seen = f"Transformers knows no model_type {model_type!r}" if model_type else "model_type is missing"
+    hint = f"did you mean {near[0]!r}?" if near else "name the model's class, for example model_type: bert"
+    return UserError(seen, hint, key=("task", "model", "config", *(("model_type",) if model_type else ())))
 
 
 class _PretrainedCopies:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from transformers import TrainingArguments
 from transformers import __version__ as transformers_version
@@ -25,10 +29,23 @@ QUIET = {
     "load_best_model_at_end": False,
     "push_to_hub": False,
     "dataloader_num_workers": 0,
+    "dataloader_prefetch_factor": None,
+    "dataloader_persistent_workers": False,
+    "auto_find_batch_size": False,  # out of memory is recorded, never answered with another batch size
     "logging_nan_inf_filter": False,
 }
 """A trial saves nothing, reports nothing, and never hides a bad loss."""
-OWNED = {"output_dir", *QUIET} - {"dataloader_num_workers"}
+OWNED = {"output_dir", *QUIET}
+NEEDS_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+"""Schedules that follow evaluations, which a trial has none of."""
+NAME_OF_KIND = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    NoneType: "null",
+}
+DOCUMENTATION = "see the Transformers documentation of TrainingArguments"
 
 
 def trial_arguments(plan: TrialPlan, setup: TrialSetup, output_dir: str) -> TrainingArguments:
@@ -56,8 +73,12 @@ def trial_arguments(plan: TrialPlan, setup: TrialSetup, output_dir: str) -> Trai
     )
 
 
-def check_training(training: Mapping[str, Any]) -> None:
+def check_training(training: Mapping[str, Any], schedule: Literal["hold", "exact"] = "hold") -> None:
     """Raise for a field that the installed Transformers does not know, or a value it refuses.
+
+    Args:
+        training: the user's TrainingArguments fields.
+        schedule: what trials do after their warmup; ``exact`` needs a schedule they can follow.
 
     Raises:
         UserError: with the key of the field and the nearest known name.
@@ -66,25 +87,91 @@ def check_training(training: Mapping[str, Any]) -> None:
     for name in training:
         if name not in known:
             raise _unknown(name, known)
-    _check_values(training)
+    for name, value in training.items():
+        _check_type(name, value)
+    _check_accepted(training)
+    if schedule == "exact" and training.get("lr_scheduler_type") in NEEDS_EVALUATION:
+        message = f"trials evaluate nothing, and {training['lr_scheduler_type']} follows evaluations"
+        raise UserError(
+            message, "choose another, or budget.schedule: hold", key=("training", "lr_scheduler_type")
+        )
 
 
 def _unknown(name: str, known: set[str]) -> UserError:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see the Transformers documentation of TrainingArguments"
+    hint = f"did you mean {near[0]!r}?" if near else DOCUMENTATION
     message = f"TrainingArguments of transformers {transformers_version} has no field {name!r}"
     return UserError(message, hint, key=("training", name))
 
 
-def _check_values(training: Mapping[str, Any]) -> None:
-    defaults = {f.name: f.default for f in dataclasses.fields(TrainingArguments)}
+def _check_type(name: str, value: Any) -> None:
+    """Raise for a value of the wrong kind: Transformers takes most of them without a word."""
+    field = _fields()[name]
+    kinds = {kind for kind in field.kinds if kind in NAME_OF_KIND}
+    is_plain = kinds and len(kinds) == len(field.kinds)
+    if is_plain and type(value) not in kinds and not (float in kinds and type(value) is int):
+        wanted = " or ".join(name_of_kind for kind, name_of_kind in NAME_OF_KIND.items() if kind in kinds)
+        raise UserError(
+            f"{name} must be {wanted}, got {value!r}", _hint(kinds, value), key=("training", name)
+        )
+    if field.choices and value is not None and value not in field.choices:
+        raise _not_among(name, value, field.choices)
+
+
+def _hint(kinds: set[type], value: Any) -> str:
+    if isinstance(value, str) and kinds & {int, float}:
+        with contextlib.suppress(ValueError):
+            return f"write {float(value)!r}"
+    return DOCUMENTATION
+
+
+def _not_among(name: str, value: Any, allowed: Sequence[str]) -> UserError:
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    known = ", ".join(sorted(allowed))
+    hint = f"did you mean {near[0]!r}?" if near else DOCUMENTATION
+    return UserError(f"unknown {name} {value!r} (known: {known})", hint, key=("training", name))
+
+
+def _check_accepted(training: Mapping[str, Any]) -> None:
+    """Raise when Transformers refuses the fields, naming the one that is at fault alone, or all."""
     for name, value in training.items():
-        expected = type(defaults.get(name))
-        if expected in {int, float} and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise UserError(f"{name} must be a number, got {value!r}", "", key=("training", name))
-        try:
-            TrainingArguments(output_dir="unused", use_cpu=True, **{name: value} if name not in OWNED else {})
-        except (ValueError, TypeError, KeyError, ImportError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{name}={value!r} is refused: {reason}", "see the Transformers documentation of "
-                            "TrainingArguments", key=("training", name)) from None  # fmt: skip
+        choices = [
+            str(choice.value) for kind in _fields()[name].kinds if issubclass(kind, Enum) for choice in kind
+        ]
+        if choices and isinstance(value, str) and value not in choices:
+            raise _not_among(name, value, choices)
+    reason = _refusal(training)
+    if reason:
+        guilty = [name for name, value in training.items() if _refusal({name: value}) == reason]
+        named = f"{guilty[0]}={training[guilty[0]]!r}" if guilty else ", ".join(training)
+        raise UserError(f"{named} is refused: {reason}", DOCUMENTATION, key=("training", *guilty[:1]))
+
+
+def _refusal(training: Mapping[str, Any]) -> str:
+    """Return why Transformers refuses these fields, in one line; empty when it does not."""
+    try:
+        TrainingArguments(**{"output_dir": "unused", "use_cpu": True, **training})
+    except (ValueError, TypeError, KeyError, ImportError, AttributeError, OSError) as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    kinds: tuple[type, ...]
+    """Types that the field is annotated with."""
+    choices: tuple[str, ...]
+
+
+@cache
+def _fields() -> dict[str, _Field]:
+    hints = get_type_hints(TrainingArguments)
+    return {
+        field.name: _Field(_kinds(hints[field.name]), tuple(field.metadata.get("choices") or ()))
+        for field in dataclasses.fields(TrainingArguments)
+    }
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    kinds = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    return tuple(kind if isinstance(kind, type) and get_origin(kind) is None else object for kind in kinds)

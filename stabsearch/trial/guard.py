@@ -33,9 +33,9 @@ class GuardLog:
     """Everything the guard saw of one training run, per optimizer step, oldest first."""
 
     losses: list[float] = field(default_factory=list)
-    """Raw loss as it was back-propagated, summed over the step's micro-batches."""
+    """Raw loss per example: what was back-propagated, over the step's micro-batches."""
     grad_norms: list[float] = field(default_factory=list)
-    """Global L2 norm before clipping; NaN when it was never computed."""
+    """Global L2 norm before clipping; NaN where a bad loss came first."""
     learning_rates: list[float] = field(default_factory=list)
     skipped: list[bool] = field(default_factory=list)
     """True where the fp16 loss scaler skips the update."""
@@ -43,12 +43,21 @@ class GuardLog:
     """fp16 loss scale before the update; 1.0 without a scaler."""
     micro_batches: int = 0
     bad: BadNumber | None = None
-    _window: float = 0.0
+    steps_before: int = 0
+    """Optimizer steps that were taken before this log began: a resumed training."""
+    losses_are_means: bool = False
+    """Each micro-batch's loss is a mean of its own, not its share of the step's loss."""
+    _window: list[float] = field(default_factory=list)
 
     @property
     def step(self) -> int:
         """Return the 1-based optimizer step that is being computed."""
-        return len(self.losses) + 1
+        return self.steps_before + len(self.losses) + 1
+
+    @property
+    def window(self) -> tuple[float, ...]:
+        """Return the losses of the current step's micro-batches, as they were back-propagated."""
+        return tuple(self._window)
 
     def micro_loss(self, value: float) -> BadNumber | None:
         """Take the loss of a micro-batch, before it is back-propagated; return it if it is bad."""
@@ -57,7 +66,7 @@ class GuardLog:
             self.bad = BadNumber("loss", self.step, self.micro_batches, value)
             self._close(value, math.nan, math.nan, skipped=False, loss_scale=math.nan)
             return self.bad
-        self._window += value
+        self._window.append(value)
         return None
 
     def update(
@@ -68,9 +77,11 @@ class GuardLog:
         A non-finite gradient that the loss scaler skips is normal dynamic loss scaling, not a
         bad number (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2).
         """
-        step, is_bad = self.step, not (math.isfinite(grad_norm) or skipped)
-        self._close(self._window, grad_norm, learning_rate, skipped, loss_scale)
-        if is_bad:
+        step, loss = self.step, self._step_loss()
+        self._close(loss, grad_norm, learning_rate, skipped, loss_scale)
+        if not math.isfinite(loss):  # finite micro-batches can still overflow in their sum
+            self.bad = BadNumber("loss", step, self.micro_batches, loss)
+        elif not (math.isfinite(grad_norm) or skipped):
             self.bad = BadNumber("gradient", step, self.micro_batches, grad_norm)
         return self.bad
 
@@ -78,10 +89,16 @@ class GuardLog:
         """Return losses and gradient norms for the record."""
         return StepTrace.thinned(self.losses, self.grad_norms)
 
-    def _close(self, loss: float, grad_norm: float, learning_rate: float, skipped: bool, loss_scale: float) -> None:
+    def _step_loss(self) -> float:
+        total = sum(self._window)
+        return total / len(self._window) if self.losses_are_means and self._window else total
+
+    def _close(
+        self, loss: float, grad_norm: float, learning_rate: float, skipped: bool, loss_scale: float
+    ) -> None:
         self.losses.append(loss)
         self.grad_norms.append(grad_norm)
         self.learning_rates.append(learning_rate)
         self.skipped.append(skipped)
         self.loss_scales.append(loss_scale)
-        self._window = 0.0
+        self._window.clear()

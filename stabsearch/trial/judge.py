@@ -42,12 +42,15 @@ class Judge:
     _start: float = field(default=math.nan, init=False)
     _smooth: float = field(default=math.nan, init=False)
     _high_since: int = field(default=0, init=False)
+    _low_in_a_row: int = field(default=0, init=False)
     _skips_in_a_row: int = field(default=0, init=False)
     _skips: int = field(default=0, init=False)
 
     def see(self, loss: float, skipped: bool = False, loss_scale: float = 1.0) -> Finding | None:
-        """Return a finding as soon as the trial has failed, else None; ``loss`` must be finite."""
+        """Return a finding as soon as the trial has failed, else None."""
         self._step += 1
+        if not math.isfinite(loss):
+            return Finding(Outcome.NONFINITE, self._step, f"loss is {loss} at optimizer step {self._step}")
         return self._scaling(skipped, loss_scale) or self._divergence(loss)
 
     @property
@@ -58,8 +61,15 @@ class Judge:
     @property
     def ceiling(self) -> float:
         """Return the smoothed loss above which a trial is high, nats per example."""
-        levels = [level for level in (self._start, self.chance_loss) if math.isfinite(level)]
-        return self.rules.divergence_ratio * max(levels, default=math.nan)
+        known = [level for level in (self._start, self.chance_loss) if math.isfinite(level)]
+        level = max(known, default=math.nan)
+        # written as a distance, so that it lies above the level also where a loss is negative
+        return level + (self.rules.divergence_ratio - 1) * abs(level)
+
+    @property
+    def _memory_steps(self) -> int:
+        """Return for how many steps the smoothed loss remembers."""
+        return max(1, round(1 / (1 - self.rules.smoothing)))
 
     def _divergence(self, loss: float) -> Finding | None:
         past = self.rules.smoothing
@@ -67,6 +77,10 @@ class Judge:
             # the first loss is computed with the initial weights: no learning rate has touched it
             self._start = self._smooth = loss
         self._smooth = past * self._smooth + (1 - past) * loss
+        self._low_in_a_row = 0 if loss > self.ceiling else self._low_in_a_row + 1
+        if self._low_in_a_row >= self._memory_steps:
+            # it came back: a bump however tall must not keep the smoothed loss up any longer
+            self._smooth = min(self._smooth, self.ceiling)
         if not self._smooth > self.ceiling:
             self._high_since = 0
             return None

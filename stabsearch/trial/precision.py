@@ -50,7 +50,8 @@ def check_precision(
 def _check_local_gpu(precision: Precision, key: tuple[str | int, ...]) -> None:
     if not torch.cuda.is_available():
         raise UserError("resources.gpus_per_trial asks for a GPU, and this machine shows none",
-                        "set it to 0, or name a cluster as resources.address", key=("resources", "gpus_per_trial"))  # fmt: skip
+                        "set it to 0, or name a cluster as resources.address",
+                        key=("resources", "gpus_per_trial"))  # fmt: skip
     if precision in {"tf32", "bf16"} and torch.cuda.get_device_capability() < (8, 0):
         raise UserError(f"{precision} needs a GPU of compute capability 8.0 or newer",
                         "remove it from search.precision", key=key)  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import TrainerCallback
 
+from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.guard import BadNumber, GuardLog
 
 if TYPE_CHECKING:
@@ -52,17 +53,26 @@ class Guard:
         trainer: any Trainer, before ``train()``.
         on_update: called with the log after each completed update's numbers are known and before
             the optimizer steps; what it raises stops the training there.
+        reference: tells losses that are means from losses that are shares of the step's loss; costs
+            one more forward per micro-batch of the first update.
     """
 
-    def __init__(self, trainer: Trainer, on_update: Callable[[GuardLog], None] | None = None) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        on_update: Callable[[GuardLog], None] | None = None,
+        reference: LossReference | None = None,
+    ) -> None:
         self.trainer = trainer
         self.log = GuardLog()
-        self.batch: Mapping[str, Any] = {}
-        """Inputs of the current micro-batch, as the collator made them."""
+        self.batches: Sequence[Mapping[str, Any]] = ()
+        """Inputs of the current step's micro-batches, as the collator made them."""
         self.max_grad_norm = math.nan
-        """Norm last passed to clipping."""
+        """Norm last passed to clipping; NaN as long as no update was clipped."""
         self._on_update = on_update
-        self._norm: Any = math.nan
+        self._reference = reference
+        self._norm: Any = None
+        self._is_new_window = True
         trainer.args.logging_nan_inf_filter = False  # it reports a mean instead of a NaN
         self._wrap(trainer, "training_step", self._training_step)
         self._wrap(trainer.accelerator, "backward", self._backward)
@@ -78,18 +88,32 @@ class Guard:
 
         setattr(owner, name, wrapped)
 
-    def _training_step(self, original: Callable[..., Any], model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
+    def _training_step(
+        self, original: Callable[..., Any], model: Any, inputs: Any, *rest: Any, **named: Any
+    ) -> Any:
         # a shallow copy: label smoothing and custom losses pop the labels out of the dictionary
-        self.batch = dict(inputs)
-        return original(model, inputs, *rest, **named)
+        self.batches = (*(() if self._is_new_window else self.batches), dict(inputs))
+        self._is_new_window = False
+        if self._reference:
+            self._reference.measure(model, inputs)
+        seen = self.log.micro_batches
+        loss = original(model, inputs, *rest, **named)
+        if self.log.micro_batches == seen:  # an override that back-propagates by itself
+            self._take(loss)
+        return loss
 
-    def _backward(self, original: Callable[..., Any], loss: torch.Tensor, **named: Any) -> Any:
+    def _take(self, loss: torch.Tensor) -> None:
         bad = self.log.micro_loss(float(loss.detach()))
         if bad:
             raise TrainingBroke(bad)
+
+    def _backward(self, original: Callable[..., Any], loss: torch.Tensor, **named: Any) -> Any:
+        self._take(loss)
         return original(loss, **named)
 
-    def _clip(self, original: Callable[..., Any], parameters: Any, max_norm: float, *rest: Any, **named: Any) -> Any:
+    def _clip(
+        self, original: Callable[..., Any], parameters: Any, max_norm: float, *rest: Any, **named: Any
+    ) -> Any:
         self._norm = original(parameters, max_norm, *rest, **named)
         self.max_grad_norm = float(max_norm)
         return self._norm
@@ -98,10 +122,16 @@ class Guard:
         """Take the update's numbers; raise when one is bad."""
         optimizer = _plain(self.trainer.optimizer)
         scaler = self.trainer.accelerator.scaler
-        norm = math.nan if self._norm is None else float(self._norm)
-        skipped = scaler is not None and _will_skip(scaler, optimizer)
+        if scaler is not None and not _found_inf(scaler, optimizer):
+            self.trainer.accelerator.unscale_gradients()  # an override that clips by itself
+        norm = float(_grad_norm(optimizer) if self._norm is None else self._norm)
+        skipped = scaler is not None and any(_found_inf(scaler, optimizer))
         scale = float(scaler.get_scale()) if scaler is not None else 1.0
-        bad = self.log.update(norm, float(optimizer.param_groups[0]["lr"]), skipped, scale)
+        rate = max(float(group["lr"]) for group in optimizer.param_groups)
+        if self._reference:
+            self.log.losses_are_means = self._reference.says_means(self.log.window)
+        self._norm, self._is_new_window = None, True
+        bad = self.log.update(norm, rate, skipped, scale)
         if bad:
             raise TrainingBroke(bad)
         if self._on_update:
@@ -111,6 +141,9 @@ class Guard:
 class _BeforeUpdate(TrainerCallback):  # type: ignore[misc]
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._guard.log = GuardLog(steps_before=state.global_step)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._guard.before_update()
@@ -123,11 +156,17 @@ def _plain(optimizer: Any) -> torch.optim.Optimizer:
     return plain
 
 
-def _will_skip(scaler: Any, optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether the loss scaler found a non-finite gradient and will skip this update.
+def _found_inf(scaler: Any, optimizer: torch.optim.Optimizer) -> list[bool]:
+    """Return whether the loss scaler found a non-finite gradient, per device; empty: not unscaled yet.
 
-    Accelerate's ``optimizer_step_was_skipped`` is always False with a fused optimizer, because
-    the skip then happens inside the kernel.
+    It will skip the update then. Accelerate's ``optimizer_step_was_skipped`` is always False with
+    a fused optimizer, because the skip then happens inside the kernel.
     """
     found = scaler._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
-    return any(float(flag) > 0 for flag in found.values())
+    return [float(flag) > 0 for flag in found.values()]
+
+
+def _grad_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """Return the global L2 norm of the gradients, for a Trainer that never asked Accelerate for it."""
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return torch.nn.utils.get_total_norm(grads)

@@ -1,0 +1,124 @@
+"""A trial that has been set up: its Trainer, guarded, and what has been seen of it so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import transformers
+from transformers import TrainerCallback, set_seed
+
+from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.trial.accumulation import LossReference
+from stabsearch.trial.arguments import trial_arguments
+from stabsearch.trial.effective import AutocastProbe, read_back
+from stabsearch.trial.judge import FP16_INITIAL_SCALE, Finding, Judge
+from stabsearch.trial.precision import enable_fp16_on_cpu
+from stabsearch.trial.watch import Guard, TrainingBroke
+
+if TYPE_CHECKING:
+    from stabsearch.task.base import Workload
+    from stabsearch.trial.guard import GuardLog
+    from stabsearch.trial.setup import TrialSetup
+
+
+class _Failed(Exception):  # noqa: N818 - unwinds the Trainer's loop, never leaves this module
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class _Clock(TrainerCallback):  # type: ignore[misc]
+    """Stops the trial at its horizon and knows when the first step began."""
+
+    def __init__(self, horizon: int) -> None:
+        self.horizon = horizon
+        self.first_step_at: float | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.first_step_at = self.first_step_at or time.time()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= self.horizon:
+            control.should_training_stop = True
+
+
+@dataclass
+class LiveTrial:
+    """One trial's Trainer and everything that reading its result needs."""
+
+    plan: TrialPlan
+    guard: Guard
+    probe: AutocastProbe
+    clock: _Clock
+    finding: Finding | None = None
+    """What the judge stopped it for."""
+
+    def train(self) -> None:
+        """Train to the horizon, or to where the trial failed; anything else is raised."""
+        set_seed(self.plan.model_seed)
+        try:
+            self.guard.trainer.train()
+        except _Failed as failed:
+            self.finding = failed.finding
+        except TrainingBroke:
+            pass  # the guard's log holds the bad number
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """Return the learning rate of each step that changed the weights, as far as it is known."""
+        log = self.guard.log
+        return [
+            rate
+            for rate, skipped in zip(log.learning_rates, log.skipped, strict=True)
+            if math.isfinite(rate) and not skipped
+        ]
+
+    def seen(self, record: TrialRecord) -> TrialRecord:
+        """Return the record with everything that was seen up to now."""
+        log, now = self.guard.log, time.time()
+        first_step_at = self.clock.first_step_at or now
+        return replace(
+            record,
+            steps=int(self.guard.trainer.state.global_step),
+            trace=log.trace(),
+            skipped_steps=sum(log.skipped),
+            clipped_share=_clipped_share(log, self.plan.max_grad_norm),
+            effective=read_back(self.guard, self.probe) if log.losses else None,
+            startup_s=first_step_at - record.started_at,
+            train_s=now - first_step_at,
+        )
+
+
+def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) -> LiveTrial:
+    """Return the trial, ready to train; ``folder`` is where Transformers may leave files."""
+    trainer = workload.trainer(trial_arguments(plan, setup, folder), plan.model_seed)
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    if plan.precision == "fp16" and setup.allow_fp16_on_cpu:
+        enable_fp16_on_cpu(trainer)
+    scaler = trainer.accelerator.scaler
+    scale = float(scaler.get_scale()) if scaler is not None else FP16_INITIAL_SCALE
+    judge = Judge(setup.rules, plan.horizon, workload.chance_loss, scale)
+    guard = Guard(trainer, _stop_on_finding(judge), LossReference(trainer))
+    clock = _Clock(plan.horizon)
+    trainer.add_callback(clock)
+    return LiveTrial(plan, guard, AutocastProbe(trainer.model, trainer.args.device.type), clock)
+
+
+def _stop_on_finding(judge: Judge) -> Callable[[GuardLog], None]:
+    def on_update(log: GuardLog) -> None:
+        finding = judge.see(log.losses[-1], log.skipped[-1], log.loss_scales[-1])
+        if finding:
+            raise _Failed(finding)
+
+    return on_update
+
+
+def _clipped_share(log: GuardLog, max_grad_norm: float) -> float:
+    norms = [norm for norm in log.grad_norms if math.isfinite(norm)]
+    if not max_grad_norm or not norms:
+        return 0.0 if norms else math.nan
+    return sum(norm > max_grad_norm for norm in norms) / len(norms)

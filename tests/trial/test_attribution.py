@@ -1,0 +1,148 @@
+"""What broke a trial: constructed causes, each named rightly; a data fault is never evidence."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer
+from trial_samples import NanLoss, Odd, WeightedTrainer, no_dropout, plan, setup
+
+from stabsearch.records import Cause, Outcome, TrialRecord
+from stabsearch.task.text_classification import TextClassification
+from stabsearch.trial.attribution import name_cause
+from stabsearch.trial.run import run_trial
+
+FP16 = setup(allow_fp16_on_cpu=True)
+
+
+def ended(record: TrialRecord) -> tuple[Outcome, Cause | None]:
+    return record.outcome, record.cause
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_poisoned_row_is_a_data_fault(tiny: TextClassification, precision: str) -> None:
+    """A batch that is bad on the initial weights in fp32 proves nothing about the hyperparameters."""
+    rows = NanLoss(tiny.rows, bad=17)
+    record = run_trial(plan(precision=precision, horizon=16), Odd(tiny, WeightedTrainer, rows), FP16)
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert not record.outcome.is_evidence
+    assert record.first_bad_step == record.steps + 1
+    assert record.message.startswith(f"loss is nan at optimizer step {record.first_bad_step}")
+
+
+def test_a_batch_without_any_label_is_a_data_fault(tiny: TextClassification) -> None:
+    """A mean over no labels at all is 0/0, with finite logits."""
+    rows = [{**tiny.rows[i], "labels": -100} for i in range(8)]
+    record = run_trial(plan(), Odd(tiny, rows=rows), setup())
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_absurd_learning_rate_is_evidence(tiny: TextClassification, precision: str) -> None:
+    """Fine on the initial weights, broken on those that training made, in every precision."""
+    trial = plan(learning_rate=1e20, precision=precision, max_grad_norm=0.0)
+    record = run_trial(trial, Odd(tiny, change_model=no_dropout), setup())
+    assert ended(record) == (Outcome.NONFINITE, Cause.LEARNING_RATE)
+    assert record.first_bad_step == 2
+
+
+def too_large_for_fp16(model: Any) -> None:
+    no_dropout(model)
+    layer = model.bert.encoder.layer[0]
+    with torch.no_grad():
+        layer.intermediate.dense.weight.mul_(3e4)
+        layer.output.dense.weight.mul_(3e4)
+
+
+def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: TextClassification) -> None:
+    """The same weights are fine in fp32 and bf16; fp16 overflows in the first forward."""
+    large = Odd(tiny, change_model=too_large_for_fp16)
+    record = run_trial(plan(precision="fp16"), large, FP16)
+    assert ended(record) == (Outcome.NONFINITE, Cause.PRECISION_AT_INIT)
+    assert record.first_bad_step == 1
+    assert run_trial(plan(precision="bf16", horizon=2), large, FP16).outcome is Outcome.STABLE
+
+
+def test_weights_that_drift_out_of_fp16(tiny: TextClassification) -> None:
+    """Fine at the start, and after a few updates too large for fp16 but not for fp32."""
+    trial = plan(precision="fp16", learning_rate=30.0, max_grad_norm=0.0, horizon=8)
+    record = run_trial(trial, Odd(tiny, change_model=no_dropout), FP16)
+    assert ended(record) == (Outcome.NONFINITE, Cause.PRECISION_AFTER_DRIFT)
+    assert record.first_bad_step is not None
+    assert record.first_bad_step > 1
+
+
+class _SteepInHalf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.is_half = x.dtype is torch.float16
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return grad * 1e8 if ctx.is_half else grad
+
+
+def steep_in_half(model: Any) -> None:
+    """Make the gradient overflow in fp16 at every loss scale."""
+    no_dropout(model)
+    model.classifier.register_forward_hook(lambda module, inputs, output: _SteepInHalf.apply(output))
+
+
+class RootTrainer(Trainer):
+    """A loss with a finite value and no finite slope, whatever the weights are."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        outputs = model(**inputs)
+        return outputs.loss + torch.sqrt(outputs.logits.float() * 0).sum()
+
+
+def test_a_loss_scale_at_its_floor(tiny: TextClassification) -> None:
+    """Gradients that overflow in fp16 at any scale: every update is skipped until there is no scale left."""
+    record = run_trial(plan(precision="fp16", horizon=30), Odd(tiny, change_model=steep_in_half), FP16)
+    assert ended(record) == (Outcome.SCALE_FLOOR, Cause.PRECISION_AT_INIT)
+    assert record.first_bad_step == 1
+    assert record.skipped_steps == 18
+    assert record.steps == 17
+
+
+@pytest.mark.parametrize(("precision", "steps"), [("fp32", 0), ("bf16", 0), ("fp16", 17)])
+def test_a_loss_without_a_gradient_is_no_evidence(
+    tiny: TextClassification, precision: str, steps: int
+) -> None:
+    """A gradient that is bad on the initial weights in fp32 is not the learning rate's doing."""
+    record = run_trial(plan(precision=precision, horizon=30), Odd(tiny, RootTrainer), FP16)
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert record.steps == steps
+
+
+def test_a_poisoned_micro_batch_in_the_middle_of_an_update(tiny: TextClassification) -> None:
+    """All micro-batches of an update are looked at when its gradient is bad, not the last one only."""
+
+    class RootOfRow(WeightedTrainer):
+        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+            poisoned = inputs.pop("weight").isnan().any()
+            outputs = model(**inputs)
+            return outputs.loss + (torch.sqrt(outputs.logits * 0).sum() if poisoned else 0)
+
+    clean = NanLoss(tiny.rows, bad=-1)
+    rows = [NanLoss(tiny.rows, bad=0)[0], *(clean[i] for i in range(1, 16))]
+    once = setup(training={"gradient_accumulation_steps": 4})
+    record = run_trial(plan(horizon=1), Odd(tiny, RootOfRow, rows), once)
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert record.message.startswith("gradient is nan at optimizer step 1")
+
+
+@pytest.mark.parametrize("finite", list(product([False, True], repeat=4)))
+def test_every_pattern_of_replays_has_a_cause(finite: tuple[bool, bool, bool, bool]) -> None:
+    """Bad on the initial weights in fp32: the data. Everything else: a cause among the hyperparameters."""
+    initial_fp32, initial_planned, captured_fp32, captured_planned = finite
+    cause = name_cause(
+        initial_fp32=initial_fp32,
+        initial_planned=initial_planned,
+        captured_fp32=captured_fp32,
+        captured_planned=captured_planned,
+    )
+    assert (cause is Cause.DATA) == (not initial_fp32)
+    assert cause is not Cause.UNKNOWN
