@@ -16,6 +16,8 @@ from stabsearch.config import Sweep
 from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.resolve import Resolved, resolve
 from stabsearch.config.source import Source
+from stabsearch.config.write import difference
+from stabsearch.driver.interrupts import term_as_interrupt
 from stabsearch.errors import ExitCode, UserError
 from stabsearch.frontier.answer import Answer
 from stabsearch.frontier.conclude import Terms, conclude
@@ -139,10 +141,11 @@ def run_sweep(
         KeyboardInterrupt: stopped; the same call goes on where it stopped.
     """
     loaded = LoadedSweep(sweep, Source()) if isinstance(sweep, Sweep) else load_sweep(Path(sweep), overrides)
-    with _placed(loaded.source):
+    with _placed(loaded.source), term_as_interrupt():
         folder = SweepFolder(loaded.sweep, resume)
         folder.check()
         prepared = _checked(loaded)
+        _tracker(prepared.sweep, "", folder.path).check()
         with folder.locked():
             return _run(prepared, folder, view_for or _nothing_shown, command or " ".join(sys.argv))
 
@@ -243,7 +246,7 @@ def planned(prepared: Prepared) -> dict[str, Any]:
         "horizon": f"{resolved.horizon} optimizer steps per trial, schedule {sweep.budget.schedule}",
         "learning rate": f"{rates.low:g} to {rates.high:g}, sampler {sweep.search.sampler}",
         "contexts": [context.label for context in resolved.contexts],
-        "risk": f"failure probability <= {risk.max_failure_probability:g} at {risk.confidence:.0%} confidence",
+        "risk": f"failure probability <= {risk.max_failure_probability:g} ({risk.confidence:.0%} confidence)",
         "runs on": f"{sweep.resources.driver}, address {sweep.resources.address}",
         "caveats": list(resolved.caveats),
     }
@@ -260,14 +263,18 @@ def rebuild_reports(folder: Path) -> SweepResult:
     return result
 
 
-def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
+def _tracker(sweep: Sweep, sweep_id: str, folder: Path) -> Tracker:
     from stabsearch.tracking import make_tracker
 
+    return make_tracker(sweep, sweep_id, folder)
+
+
+def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
     study = _open_study(prepared, folder.path)
-    tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
-    tracker.check()
+    _check_same(study, prepared)
     folder.write_resolved()
     study.keep_sweep(prepared.to_json())
+    tracker = _tracker(prepared.sweep, study.sweep_id, folder.path)
     tracker.open()
     with view_for(prepared.sweep, len(study.records)) as view:
         campaign = _campaign(prepared, study, tracker, view)
@@ -282,36 +289,31 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
     return replace(result, delivery=delivery)
 
 
+def _check_same(study: SweepStudy, prepared: Prepared) -> None:
+    """Raise when the study was made for another sweep: a database is not tied to a folder."""
+    stored = study.sweep
+    changed = difference(Prepared.from_json(stored).sweep, prepared.sweep) if stored else []
+    if changed:
+        raise UserError(f"the study of {prepared.sweep.name} was made for a different sweep: {changed[0]}",
+                        "choose another name, or set it back", key=("name",))  # fmt: skip
+
+
 def _driven(prepared: Prepared, campaign: Campaign) -> tuple[Any, BaseException | None]:
     """Run what is left; return how it ended, and what to raise once everything is written."""
     try:
         if campaign.has_work():
             _driver(prepared).run(campaign)
-    except KeyboardInterrupt as stop:
-        return "KILLED", stop
-    except UserError as error:
-        return "FAILED", error
+    except BaseException as stop:  # noqa: BLE001 - raised once everything is written
+        return "KILLED" if isinstance(stop, KeyboardInterrupt) else "FAILED", stop
     return ("FAILED", campaign.problem) if campaign.problem else ("FINISHED", None)
 
 
 def _driver(prepared: Prepared) -> Driver:
     from stabsearch.driver.base import WorkOrder
-    from stabsearch.driver.inline import InlineDriver
+    from stabsearch.driver.factory import make_driver
 
     sweep = prepared.sweep
-    order = WorkOrder(sweep.task, _trial_setup(prepared), sweep.budget.trial_timeout)
-    if sweep.resources.driver == "inline":
-        return InlineDriver(order)
-    from stabsearch.driver.ray_tune import RayTuneDriver
-
-    concurrency = sweep.budget.concurrency
-    return RayTuneDriver(
-        order,
-        address=sweep.resources.address,
-        cpus_per_trial=sweep.resources.cpus_per_trial,
-        gpus_per_trial=sweep.resources.gpus_per_trial,
-        concurrency=None if concurrency == "auto" else concurrency,
-    )
+    return make_driver(sweep, WorkOrder(sweep.task, _trial_setup(prepared), sweep.budget.trial_timeout))
 
 
 def _trial_setup(prepared: Prepared) -> Any:
@@ -331,6 +333,7 @@ def _trial_setup(prepared: Prepared) -> Any:
 def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
     from stabsearch.search.samplers import make_sampler, sampler_seed
     from stabsearch.search.storage import open_storage
+    from stabsearch.search.stored import study_name
     from stabsearch.search.study import SweepStudy, search_space
 
     sweep, resolved = prepared.sweep, prepared.resolved
@@ -342,10 +345,11 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
         risk = sweep.risk.max_failure_probability
         return make_sampler(name, seed, max_failure_probability=risk, search_space=space, evidence=evidence)
 
-    storage = open_storage(folder, sweep.study.storage)
+    url = sweep.study.storage
     return SweepStudy(
-        storage, space, sampler_for, seed=sweep.seed, horizon=resolved.horizon, rules=sweep.outcomes
-    )
+        open_storage(folder, url), space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
+        rules=sweep.outcomes, name=study_name(sweep.name, url),
+    )  # fmt: skip
 
 
 def _campaign(

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stabsearch.records import TrialPlan, TrialRecord
+    from stabsearch.task.base import Workload
     from stabsearch.trial.setup import TrialSetup
 
 
@@ -15,10 +18,12 @@ class WorkOrder:
     """What every worker needs, whatever the plan."""
 
     task: Any
-    """The ``task`` part of the sweep; ``stabsearch.task.registry`` builds the workload from it."""
+    """The ``task`` part of the sweep, from which the workload is built."""
     setup: TrialSetup
     timeout_s: float
     """A trial that runs longer is ended; its worker then counts as gone."""
+    build: Callable[[Any], Workload] | None = None
+    """Task -> workload, once per worker process; None: as ``stabsearch.task.registry`` does it."""
 
 
 class TrialSource(Protocol):

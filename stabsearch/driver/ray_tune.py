@@ -1,5 +1,7 @@
 """Trials through Ray Tune, on this machine or a cluster; the only place that knows Ray.
 
+Ray reads its environment when it is imported: ``environment.prepare`` comes before this module.
+
 One Tune trial is one plan: its single ``step()`` returns the record with ``done=True``, so that a
 diverged trial is a successful result. Retries, resume and stopping are decided by the source:
 Tune's own recovery repeats finished trials and marks a trial as failed when an idle cached worker
@@ -11,29 +13,28 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
 
 from stabsearch.driver.base import TrialSource, WorkOrder
-from stabsearch.driver.environment import prepare, worker_variables
+from stabsearch.driver.environment import worker_variables
+from stabsearch.driver.interrupts import Interrupts, kept_handlers, undisturbed
 from stabsearch.driver.worker import work
 from stabsearch.errors import UserError
 from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
 
-prepare(is_local=True)
-
-import ray  # noqa: E402 - after its environment
-from ray import tune  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
-
+Found = TypeVar("Found")
 HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
 
 
@@ -57,15 +58,31 @@ class RayTuneDriver:
         self._concurrency = concurrency
 
     def run(self, source: TrialSource) -> None:
-        """Run every plan of the source; a worker that dies is reported as lost and replaced."""
-        feed = _Feed(source)
-        with _started(self._address, self._order.setup.num_threads), _scratch() as folder, _term_interrupts():
+        """Run every plan of the source; a worker that dies is reported as lost and replaced.
+
+        Raises:
+            KeyboardInterrupt: a signal came, and trials were in flight; they have no record.
+            UserError: Ray cannot be reached, or has no room for a single trial.
+        """
+        with (
+            kept_handlers(),
+            _started(self._address, self._order.setup.num_threads),
+            _scratch() as folder,
+            Interrupts() as stop,
+        ):
+            feed = _Feed(source, stop)
+            is_whole = self._fit(feed, folder)
+        if not is_whole:
+            raise feed.error or KeyboardInterrupt
+
+    def _fit(self, feed: _Feed, folder: Path) -> bool:
+        """Return whether Tune went on to the end of what the source had."""
+        try:
             self._tuner(feed, folder).fit()
-            interrupted = bool(feed.in_flight)
-        if feed.error is not None:
-            raise feed.error
-        if interrupted:
-            raise KeyboardInterrupt
+            feed.leave_if_asked()
+        except _Halted:
+            return False
+        return True
 
     def _tuner(self, feed: _Feed, folder: Path) -> tune.Tuner:
         trainable = tune.with_parameters(_Worker, order=self._order)
@@ -77,7 +94,7 @@ class RayTuneDriver:
                 trial_name_creator=_short_name,
             ),
             run_config=tune.RunConfig(
-                name="tune", storage_path=str(folder), verbose=0, callbacks=[_Payloads(feed)],
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[_Watch(feed)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -94,6 +111,10 @@ class RayTuneDriver:
                 "lower resources.cpus_per_trial or resources.gpus_per_trial", key=("resources",),
             )  # fmt: skip
         return min(held)
+
+
+class _Halted(BaseException):
+    """Tune is to be left at once, past every ``except Exception`` of its own."""
 
 
 class _Worker(tune.Trainable):  # type: ignore[misc]
@@ -121,14 +142,14 @@ class _Worker(tune.Trainable):  # type: ignore[misc]
 class _Feed(Searcher):  # type: ignore[misc]
     """Hands the source's plans to Tune, and Tune's failures to the source."""
 
-    def __init__(self, source: TrialSource) -> None:
+    def __init__(self, source: TrialSource, stop: Interrupts) -> None:
         super().__init__(metric=None, mode=None)
-        self._source = source
+        self._source, self._stop = source, stop
         self.in_flight: dict[str, TrialPlan] = {}
         self.error: BaseException | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        plan = None if self.error else self._guarded(self._source.next_plan)
+        plan = self._guarded(self._source.next_plan)
         if plan is None:
             # FINISHED is for ever: a plan that is lost later could not come back
             return None if self.in_flight else Searcher.FINISHED
@@ -140,17 +161,26 @@ class _Feed(Searcher):  # type: ignore[misc]
         if self.in_flight.pop(trial_id, None):
             self._guarded(lambda: self._source.finished(record))
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         plan = self.in_flight.pop(trial_id, None)
         if plan is not None:
             self._guarded(lambda: self._source.lost(plan, "the worker went away without a record"))
 
-    def _guarded(self, call: Any) -> Any:
-        """Keep the first error for the end: raised inside Tune's loop it would be wrapped or lost."""
+    def leave_if_asked(self) -> None:
+        """Leave Tune when a signal came or the source failed; called between Tune's own steps."""
+        if self._stop.is_asked or self.error is not None:
+            raise _Halted
+
+    def _guarded(self, call: Callable[[], Found]) -> Found | None:
+        """Keep the first error of the source: raised inside Tune's loop it would be wrapped or lost."""
+        if self.error is not None or self._stop.is_asked:
+            return None
         try:
             return call()
         except BaseException as error:  # noqa: BLE001 - carried out of Tune's loop, raised by run()
-            self.error = self.error or error
+            self.error = error
             return None
 
     def save(self, checkpoint_path: str) -> None:
@@ -167,16 +197,21 @@ class _Nothing:
     """What Tune's periodic snapshot of the feed and its callback becomes."""
 
 
-class _Payloads(tune.Callback):  # type: ignore[misc]
-    """Takes records out of Tune's results before Tune stores them."""
+class _Watch(tune.Callback):  # type: ignore[misc]
+    """Takes records out of Tune's results before Tune stores them, and ends the loop when asked."""
 
     def __init__(self, feed: _Feed) -> None:
         self._feed = feed
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
         payload = result.pop("record", None)
         if payload is not None:
             self._feed.take(trial.trial_id, TrialRecord.from_json(payload))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        self._feed.leave_if_asked()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return _Nothing, ()
@@ -208,12 +243,14 @@ def _started(address: str, num_threads: int) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
                  runtime_env={"env_vars": worker_variables(num_threads)}, **own)  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
-                        "start one, or use address: local", key=("resources", "address")) from None  # fmt: skip
+        reason = str(error).splitlines()[0]
+        message, hint = f"no Ray cluster at {address!r}: {reason}", "start one, or use address: local"
+        raise UserError(message, hint, key=("resources", "address")) from None
     try:
         yield
     finally:
-        ray.shutdown()
+        with undisturbed():  # half shut down, Ray would leave processes behind
+            ray.shutdown(wait_for_processes=True)
 
 
 def _cores() -> int:
@@ -228,16 +265,3 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _term_interrupts() -> Iterator[None]:
-    """Make SIGTERM end a sweep the way Ctrl-C does: Tune handles only SIGINT."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stabsearch.driver.base import WorkOrder
 
@@ -18,17 +18,17 @@ def work(plan: TrialPlan, order: WorkOrder) -> TrialRecord:
     """Return the record of a trial run in this process."""
     from stabsearch.trial.run import run_trial_of
 
-    return run_trial_of(plan, lambda: _workload(order.task), order.setup)
+    return run_trial_of(plan, lambda: _workload(order), order.setup)
 
 
-def _workload(task: Any) -> Workload:
+def _workload(order: WorkOrder) -> Workload:
     """Return this process's workload, built on first use."""
     from stabsearch.task.registry import build_workload
 
-    key = repr(task)
+    key = repr(order.task)
     if key not in _warm:
         _warm.clear()
-        _warm[key] = build_workload(task)
+        _warm[key] = (order.build or build_workload)(order.task)
         # what lives as long as the worker is taken out of garbage collection: Accelerate runs a
         # full one at the start of every training
         gc.collect()

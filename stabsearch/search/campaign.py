@@ -75,23 +75,33 @@ class Campaign:
         self._clock, self._began = clock, clock()
         self._waiting = deque(study.unfinished())
         self._in_flight: dict[int, TrialPlan] = {}
+        self._seen: list[TrialRecord] = []
 
     @property
     def problem(self) -> UserError | None:
-        """Return why the sweep cannot go on, None when it can: trials that never train."""
-        records = self._study.raw_records
-        last = records[-CRASHES_IN_A_ROW:]
-        broken = [record for record in last if record.outcome in {Outcome.CRASHED, Outcome.OOM}]
-        if len(broken) < CRASHES_IN_A_ROW:
-            broken = [r for r in records if r.plan.stage is Stage.CANARY and r.outcome in NEVER_TRAINED]
-        if not broken:
+        """Return why the sweep cannot go on, None when it can: trials that never train.
+
+        Only this campaign's own trials count: whoever starts a stopped sweep again has put
+        something right.
+        """
+        broken = self._broken()
+        if broken is None:
             return None
         hint = (
             "lower training.per_device_train_batch_size or task.max_length"
-            if broken[-1].outcome is Outcome.OOM
+            if broken.outcome is Outcome.OOM
             else "run it with resources.driver: inline to see it under a debugger"
         )
-        return UserError(f"trials do not run: {broken[-1].message}", hint)
+        return UserError(f"trials do not run: {broken.message}", hint)
+
+    def _broken(self) -> TrialRecord | None:
+        """Return the trial by which it is clear that trials do not run."""
+        last = self._seen[-CRASHES_IN_A_ROW:]
+        crashes = [record for record in last if record.outcome in {Outcome.CRASHED, Outcome.OOM}]
+        if len(crashes) == CRASHES_IN_A_ROW:
+            return crashes[-1]
+        canaries = [record for record in self._seen if record.plan.stage is Stage.CANARY]
+        return next((record for record in canaries if record.outcome in NEVER_TRAINED), None)
 
     def frontier(self) -> Frontier:
         """Return the frontier as the records show it now."""
@@ -121,6 +131,7 @@ class Campaign:
         self._in_flight.pop(record.plan.number, None)
         record = replace(record, attempts=self._study.starts(record.plan.number))
         if self._study.tell(record):
+            self._seen.append(record)
             self._on_finished(self._study.labelled(record.plan.number))
 
     def lost(self, plan: TrialPlan, reason: str) -> None:
@@ -144,15 +155,21 @@ class Campaign:
 
     def _proposed(self) -> TrialPlan | None:
         records = self._study.records
-        canary = next((record for record in records if record.plan.stage is Stage.CANARY), None)
-        if canary is None:
-            return None if self._in_flight else self._study.ask_fixed(*self._baseline(), Stage.CANARY)
+        spent = len(records) + len(self._in_flight)
+        canary = next((r for r in reversed(records) if r.plan.stage is Stage.CANARY), None)
+        if canary is None or canary.outcome in NEVER_TRAINED:
+            return self._next_canary(spent)
         if canary.outcome.is_failure:
             return None
-        spent = len(records) + len(self._in_flight)
         if spent < self._stages.trials - self._stages.reserved:
             return self._study.ask()
         return self._confirming(records) if spent < self._stages.trials else None
+
+    def _next_canary(self, spent: int) -> TrialPlan | None:
+        """Return the first trial of all; nothing runs beside it."""
+        if self._in_flight or spent >= self._stages.trials:
+            return None
+        return self._study.ask_fixed(*self._baseline(), Stage.CANARY)
 
     def _confirming(self, records: list[TrialRecord]) -> TrialPlan | None:
         """Return the next trial on the candidate; a candidate that failed is replaced."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from stabsearch.config import Sweep
 from stabsearch.config.load import load_sweep
@@ -18,6 +19,7 @@ from stabsearch.errors import UserError
 Resume = Literal["auto", "must", "never"]
 RESOLVED = "sweep.resolved.yaml"
 LOCK = ".lock"
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 
 class SweepFolder:
@@ -53,8 +55,8 @@ class SweepFolder:
 
     def _check_same(self) -> None:
         if self.resume == "never":
-            raise UserError(f"{self.path} holds a sweep already", "choose another name, or --resume auto to go on with it",
-                            key=("name",))  # fmt: skip
+            hint = "choose another name, or --resume auto to go on with it"
+            raise UserError(f"{self.path} holds a sweep already", hint, key=("name",))
         there = load_sweep(self.path / RESOLVED).sweep
         changed = difference(there, self.sweep)
         if changed:
@@ -67,9 +69,13 @@ class SweepFolder:
         while not nearest.exists():
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise UserError(f"{nearest} is a file, not a folder", "choose another output_dir", key=("output_dir",))
+            raise UserError(
+                f"{nearest} is a file, not a folder", "choose another output_dir", key=("output_dir",)
+            )
         if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UserError(f"no right to write into {nearest}", "choose another output_dir", key=("output_dir",))
+            raise UserError(
+                f"no right to write into {nearest}", "choose another output_dir", key=("output_dir",)
+            )
 
     @contextmanager
     def locked(self) -> Iterator[Path]:
@@ -85,12 +91,12 @@ class SweepFolder:
             raise UserError(f"cannot write into {self.path}: {error.strerror}", "choose another output_dir",
                             key=("output_dir",)) from None  # fmt: skip
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _held(lock):
                 lock.seek(0)
                 owner = lock.read().strip() or "another process"
-                raise UserError(f"{self.path} is in use by {owner}", "wait for it, or stop it first") from None
+                raise UserError(
+                    f"{self.path} is in use by {owner}", "wait for it, or stop it first"
+                ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
@@ -101,6 +107,20 @@ class SweepFolder:
         part = self.path / f".{RESOLVED}.part"
         part.write_text(resolved_text(self.sweep), encoding="utf-8")
         part.replace(self.path / RESOLVED)
+
+
+def _held(lock: TextIO) -> bool:
+    """Return whether the lock is ours now; somebody who only looks holds it for an instant."""
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pause_s is None:
+                return False
+            time.sleep(pause_s)
+        else:
+            return True
+    return False
 
 
 def is_locked(path: Path) -> bool:

@@ -18,6 +18,7 @@ from stabsearch.search.storage import JOURNAL, open_storage
 
 STUDY_NAME = "stabsearch"
 PLAN, RECORD, STARTS = "stabsearch.plan", "stabsearch.record", "stabsearch.starts"
+SQLITE = "sqlite:///"
 SWEEP_ID, SWEEP = "stabsearch.sweep_id", "stabsearch.sweep"
 
 
@@ -30,7 +31,11 @@ def records_in(study: Study) -> list[TrialRecord]:
 def unfinished_in(study: Study) -> list[TrialPlan]:
     """Return the plans that have been asked for and not told, in trial order."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [plan_from_json(t.user_attrs[PLAN]) for t in running if PLAN in t.user_attrs and RECORD not in t.user_attrs]
+    return [
+        plan_from_json(t.user_attrs[PLAN])
+        for t in running
+        if PLAN in t.user_attrs and RECORD not in t.user_attrs
+    ]
 
 
 def sweep_in(study: Study) -> dict[str, Any]:
@@ -45,12 +50,12 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: the folder holds no sweep, or its study cannot be read.
     """
-    url = _database(folder)
-    if url is None and not (folder / JOURNAL).exists():
+    url, name = _place(folder)
+    if not _is_there(folder, url):
         raise _no_sweep(folder)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        study = optuna.load_study(study_name=STUDY_NAME, storage=open_storage(folder, url, is_writer=False))
+        study = optuna.load_study(study_name=name, storage=open_storage(folder, url, is_writer=False))
     except KeyError:
         raise _no_sweep(folder) from None
     if SWEEP not in study.user_attrs:
@@ -58,14 +63,29 @@ def read_study(folder: Path) -> Study:
     return study
 
 
-def _database(folder: Path) -> str | None:
+def study_name(sweep: str, url: str | None) -> str:
+    """Return the name of a sweep's study: a database may hold the studies of many sweeps."""
+    return STUDY_NAME if url is None else f"{STUDY_NAME}/{sweep}"
+
+
+def _place(folder: Path) -> tuple[str | None, str]:
+    """Return the study's database, None for the journal file, and its name there."""
     resolved = folder / RESOLVED
     if not resolved.is_file():
-        raise _no_sweep(folder)
+        return None, STUDY_NAME  # the journal says everything by itself
     content = yaml.safe_load(resolved.read_text(encoding="utf-8"))
     url: str | None = content.get("study", {}).get("storage")
-    return url
+    return url, study_name(content["name"], url)
+
+
+def _is_there(folder: Path, url: str | None) -> bool:
+    """Return whether there is something to read: opening a file that is not there would make it."""
+    if url is None:
+        return (folder / JOURNAL).exists()
+    return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).exists()
 
 
 def _no_sweep(folder: Path) -> UserError:
-    return UserError(f"{folder} holds no sweep", "give the folder of a sweep that was run: <output_dir>/<name>")
+    return UserError(
+        f"{folder} holds no sweep", "give the folder of a sweep that was run: <output_dir>/<name>"
+    )

@@ -67,15 +67,16 @@ class SweepStudy:
         seed: the sweep's seed; with a trial's number it decides that trial's seeds.
         horizon: optimizer steps per trial.
         rules: thresholds for labels that depend on other trials.
+        name: of the study in its storage; a database may hold many.
     """
 
     def __init__(
         self, storage: BaseStorage, space: dict[str, BaseDistribution], sampler_for: SamplerFor,
-        *, seed: int, horizon: int, rules: OutcomeRules,
+        *, seed: int, horizon: int, rules: OutcomeRules, name: str = STUDY_NAME,
     ) -> None:  # fmt: skip
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
-            storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
         self._space, self._sampler_for = space, sampler_for
         self._seed, self._horizon, self._rules = seed, horizon, rules
@@ -107,6 +108,11 @@ class SweepStudy:
         """Return the plans that have been asked for and not told, in trial order."""
         return unfinished_in(self._study)
 
+    @property
+    def sweep(self) -> dict[str, Any] | None:
+        """Return what the study was made for, None when that has not been stored yet."""
+        return cast("dict[str, Any] | None", self._study.user_attrs.get(SWEEP))
+
     def keep_sweep(self, sweep: dict[str, Any]) -> None:
         """Store what the study was made for, so that reports need nothing but the study."""
         self._study.set_user_attr(SWEEP, sweep)
@@ -132,14 +138,13 @@ class SweepStudy:
 
     def count_start(self, number: int) -> int:
         """Count a start of a trial, durably, and return how often it has been started."""
-        trial = Trial(self._study, self._trial_id(number))
-        starts = int(trial.user_attrs.get(STARTS, 0)) + 1
-        trial.set_user_attr(STARTS, starts)
+        starts = self.starts(number) + 1
+        self._keep(number, STARTS, starts)
         return starts
 
     def starts(self, number: int) -> int:
         """Return how often a trial has been started."""
-        return int(Trial(self._study, self._trial_id(number)).user_attrs.get(STARTS, 0))
+        return int(self._storage.get_trial(self._trial_id(number)).user_attrs.get(STARTS, 0))
 
     def tell(self, record: TrialRecord) -> bool:
         """Record a finished trial; False when it has a record already, which then stays.
@@ -150,7 +155,7 @@ class SweepStudy:
         number = record.plan.number
         if number in self._records:
             return False
-        Trial(self._study, self._trial_id(number)).set_user_attr(RECORD, record.to_json())
+        self._keep(number, RECORD, record.to_json())
         self._records[number] = record
         self._close(number)
         return True
@@ -158,12 +163,13 @@ class SweepStudy:
     def _close(self, number: int) -> None:
         """Tell Optuna a finite value, or FAIL where the trial proves nothing."""
         value = self._scores()[number]
-        trial = Trial(self._study, self._trial_id(number))
         self._study.sampler = RandomSampler(seed=0)  # the proposing sampler has no say in closing
+        trial = Trial(self._study, self._trial_id(number))
         if value is None or not trial.params:
             self._study.tell(number, state=TrialState.FAIL)
             return
-        trial.set_constraint("failed", 1.0 if value == 0.0 else -1.0)
+        if not trial.constraints:  # set already when this process's predecessor was killed right here
+            trial.set_constraint("failed", 1.0 if value == 0.0 else -1.0)
         self._study.tell(number, value)
 
     def _scores(self) -> dict[int, float | None]:
@@ -201,9 +207,16 @@ class SweepStudy:
             for name, value in params.items()
         )
 
+    @property
+    def _storage(self) -> BaseStorage:
+        return self._study._storage
+
+    def _keep(self, number: int, name: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._trial_id(number), name, value)
+
     def _trial_id(self, number: int) -> int:
-        storage, study_id = self._study._storage, self._study._study_id
-        return int(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        found: int = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        return found
 
     def _recover(self) -> None:
         self._records = {record.plan.number: record for record in records_in(self._study)}
@@ -215,5 +228,5 @@ class SweepStudy:
 
     def _void(self, trial: FrozenTrial) -> None:
         """Close a trial that was killed before it had a plan: nothing was run for it."""
-        self._study._storage.set_trial_user_attr(trial._trial_id, VOID, True)
-        self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        self._storage.set_trial_user_attr(trial._trial_id, VOID, True)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)

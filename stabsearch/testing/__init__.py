@@ -1,1 +1,1 @@
-"""Conformance kits and doubles, published for plug-in authors."""
+"""Conformance kits and doubles for authors of plug-ins."""

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd  # noqa: TC002  # MLflow reads the hints of predict
+import pandas as pd  # MLflow reads the hints of predict
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 

@@ -124,6 +124,7 @@ def test_pruned_counts_as_failed() -> None:
     assert ask_after([fact(1e-4, None, TrialState.PRUNED)] * 4) == ask_after([fact(1e-4, 0.0)] * 4)
 
 
+@pytest.mark.filterwarnings("error")
 def test_an_error_of_the_objective_proves_nothing() -> None:
     """Wherever it happened, and not even three hundred of them."""
     facts = [fact(1e-4, 0.0)] * 2

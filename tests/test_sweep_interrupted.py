@@ -1,0 +1,71 @@
+"""Sweeps that are killed, interrupted and run again."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from sweep_runs import SLOW, TRIALS, Home, check_whole, mlflow_runs, only_json, stabsearch
+
+PROGRESS = re.compile(r"\[ ?\d+/\d+\] lr|        (fp32|bf16) · ")
+
+
+@pytest.mark.ray
+def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    """Twice Ctrl-C, then kill -9, with trials in mid-step: none lost, none repeated, nothing left RUNNING."""
+    home = Home.made(tmp_path, "ray")
+    first = home.start(settings=SLOW)
+    first.wait_for(1)
+    code, out, seen = first.stop(signal.SIGINT, times=2)
+    assert (code, out) == (130, ""), seen
+    assert noise(seen) == ["interrupted; the same command goes on where it stopped"]
+    assert first.left_behind() == []
+
+    second = home.start(settings=SLOW)
+    second.wait_for(5)
+    busy = only_json(stabsearch("status", str(home.folder), "--json"))["progress"]
+    assert busy["is_driven"]
+    assert busy["done"] >= 5
+    code, _, seen = second.stop(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert noise(seen) == []
+    done = records(home)
+    assert not only_json(stabsearch("status", str(home.folder), "--json"))["progress"]["is_driven"]
+
+    last = home.run("--resume", "must", "--json", settings=SLOW)
+    assert last.returncode == only_json(last)["exit_code"], last.stderr
+    assert noise(last.stderr) == []
+    # Ray's two agents look for their raylet once a minute or so, and then end themselves
+    assert [text for text in second.left_behind() if "Agent" not in text] == []
+    kept = records(home)
+    assert {number: kept[number] for number in done} == done
+    assert len(kept) >= TRIALS - 2
+    check_whole(home, trials=len(kept))
+
+
+def test_a_sweep_that_is_told_to_end_leaves_everything_in_order(tmp_path: Path) -> None:
+    """SIGTERM in mid-sweep: 130, the report of what is done is there, and no run is left RUNNING."""
+    home = Home.made(tmp_path)
+    running = home.start(settings=SLOW)
+    running.wait_for(2)
+    code, out, seen = running.stop(signal.SIGTERM)
+    assert (code, out) == (130, ""), seen
+    assert noise(seen) == ["interrupted; the same command goes on where it stopped"]
+    assert (home.folder / "report.html").exists()
+    assert len(home.trials()) == len(records(home)) >= 2
+    statuses = [run.info.status for run in mlflow_runs(home)]
+    assert sorted(statuses) == sorted(["KILLED", *["FINISHED"] * len(records(home))])
+
+
+def noise(stderr: str) -> list[str]:
+    """Return what is no progress: what a user sees and, mostly, nobody meant to write."""
+    return [line for line in stderr.splitlines() if not PROGRESS.match(line)]
+
+
+def records(home: Home) -> dict[int, str]:
+    """Return every record in the study, by trial number."""
+    from stabsearch.search.stored import read_study, records_in
+
+    return {record.plan.number: repr(record) for record in records_in(read_study(home.folder))}
