@@ -35,6 +35,7 @@ from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
 
 Found = TypeVar("Found")
+START_ATTEMPTS = 3  # seen: when two are started at the same moment, one of them may not come up
 HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
 
 
@@ -238,19 +239,46 @@ def _started(address: str, num_threads: int) -> Iterator[None]:
     """Connect to Ray for the time of a sweep; a private Ray ends with it."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    own = {"num_cpus": _cores(), "include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
-                 runtime_env={"env_vars": worker_variables(num_threads)}, **own)  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        message, hint = f"no Ray cluster at {address!r}: {reason}", "start one, or use address: local"
-        raise UserError(message, hint, key=("resources", "address")) from None
+    _connect(address, {"env_vars": worker_variables(num_threads)})
     try:
         yield
     finally:
         with undisturbed():  # half shut down, Ray would leave processes behind
             ray.shutdown(wait_for_processes=True)
+
+
+def _connect(address: str, runtime_env: dict[str, Any]) -> None:
+    """Join the cluster, or start a private Ray; one that does not come up is started again.
+
+    Raises:
+        UserError: no cluster there, or Ray does not start on this machine.
+    """
+    is_local = address == "local"
+    own = {"num_cpus": _cores(), "include_dashboard": False} if is_local else {}
+    for attempts_left in reversed(range(START_ATTEMPTS if is_local else 1)):
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                runtime_env=runtime_env,
+                **own,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            ray.shutdown()
+            if not attempts_left:
+                raise _not_connected(address, str(error).splitlines()[0]) from None
+        else:
+            return
+
+
+def _not_connected(address: str, reason: str) -> UserError:
+    key = ("resources", "address")
+    if address == "local":
+        hint = "look into the session's logs in Ray's temporary folder, or set resources.driver: inline"
+        return UserError(f"Ray does not start on this machine: {reason}", hint, key=key)
+    return UserError(f"no Ray cluster at {address!r}: {reason}", "start one, or use address: local", key=key)
 
 
 def _cores() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import get_args
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from stabsearch.config.model import SamplerName
@@ -72,11 +74,18 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
         case "gp":
             return _gp_sampler(seed)
         case "qmc":
-            others = NumberedRandomSampler(seed)
-            return QMCSampler(
-                seed=seed, scramble=True, independent_sampler=others, warn_independent_sampling=False
-            )
+            return _qmc_sampler(seed)
     raise UserError(f"unknown sampler {name!r}", f"known: {', '.join(sorted(SAMPLER_NAMES))}")
+
+
+def _qmc_sampler(seed: int) -> BaseSampler:
+    others = NumberedRandomSampler(seed)
+    with warnings.catch_warnings():
+        # it says so once per sampler, and a sampler is made per proposal
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return QMCSampler(
+            seed=seed, scramble=True, independent_sampler=others, warn_independent_sampling=False
+        )
 
 
 def _gp_sampler(seed: int) -> BaseSampler:

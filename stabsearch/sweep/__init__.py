@@ -1,0 +1,18 @@
+"""Run a sweep, or read one: the only place where all rooms meet."""
+
+from stabsearch.sweep.prepared import Prepared, planned, prepare
+from stabsearch.sweep.reading import read_progress, read_sweep, rebuild_reports, recommend_from
+from stabsearch.sweep.result import SweepResult
+from stabsearch.sweep.running import run_sweep
+
+__all__ = [
+    "Prepared",
+    "SweepResult",
+    "planned",
+    "prepare",
+    "read_progress",
+    "read_sweep",
+    "rebuild_reports",
+    "recommend_from",
+    "run_sweep",
+]

@@ -1,0 +1,93 @@
+"""What a sweep found, and its files."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stabsearch.config import Sweep
+from stabsearch.errors import ExitCode
+from stabsearch.frontier.answer import Answer
+from stabsearch.frontier.conclude import conclude
+from stabsearch.records.frame import trials_frame
+from stabsearch.search.campaign import fitted
+from stabsearch.sweep.prepared import Prepared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stabsearch.records import TrialRecord
+    from stabsearch.report.findings import Findings
+    from stabsearch.tracking import Delivery
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found."""
+
+    findings: Findings
+    """Everything the reports show."""
+    trials: pd.DataFrame
+    """One row per trial, the columns of ``trials.csv``."""
+    frontier: pd.DataFrame
+    """One row per context, the columns of ``frontier.csv``."""
+    recommended: dict[str, Any] | None
+    """TrainingArguments fields of the recommended configuration, None when there is none."""
+    folder: Path
+    """Where the files are."""
+    delivery: Delivery | None = None
+    """What reached MLflow; None when reports were only rebuilt."""
+
+    @property
+    def answer(self) -> Answer:
+        """Return the answer in words and numbers."""
+        return self.findings.answer
+
+    @property
+    def sweep(self) -> Sweep:
+        """Return what was asked for."""
+        return self.findings.sweep
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return what ``stabsearch run`` exits with."""
+        return self.answer.verdict.exit_code
+
+
+def result_of(prepared: Prepared, records: Sequence[TrialRecord], folder: Path, command: str) -> SweepResult:
+    """Return what the records of a sweep come to."""
+    from stabsearch.report.findings import Findings
+    from stabsearch.report.recommended import recommended_arguments
+
+    frontier = fitted(prepared.sweep, prepared.resolved.contexts, records)
+    answer = conclude(records, frontier, prepared.terms)
+    findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions())
+    best = answer.recommendation
+    arguments = recommended_arguments(prepared.sweep, best, answer.max_steps) if best else None
+    return SweepResult(findings, trials_frame(records), frontier.table, arguments, folder)
+
+
+def write(result: SweepResult) -> None:
+    """Write every report file of a result."""
+    from stabsearch.report.files import write_reports
+
+    found = result.findings
+    write_reports(
+        result.folder,
+        found.sweep,
+        found.records,
+        found.frontier,
+        found.answer,
+        command=found.command,
+        versions=found.versions,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that decides a result."""
+    names = ("stabsearch", "torch", "transformers", "accelerate", "optuna", "ray", "mlflow", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,180 @@
+"""Run a sweep from its file to its answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stabsearch.config import Sweep
+from stabsearch.config.load import LoadedSweep, load_sweep
+from stabsearch.config.source import Source
+from stabsearch.config.write import difference
+from stabsearch.driver.interrupts import term_as_interrupt
+from stabsearch.errors import UserError
+from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.sweep.prepared import Prepared, checked, placed
+from stabsearch.sweep.result import SweepResult, result_of, write
+
+if TYPE_CHECKING:
+    from stabsearch.driver.base import Driver
+    from stabsearch.records import TrialRecord
+    from stabsearch.report.views import View
+    from stabsearch.search.campaign import Campaign
+    from stabsearch.search.study import SweepStudy
+    from stabsearch.tracking import Tracker
+
+ViewFor = Callable[[Sweep, int], "View"]
+"""Sweep and number of trials already done -> what is shown while it runs."""
+
+
+def run_sweep(
+    sweep: Path | str | Sweep,
+    *,
+    overrides: Sequence[str] = (),
+    resume: Resume = "auto",
+    view_for: ViewFor | None = None,
+    command: str = "",
+) -> SweepResult:
+    """Return what a sweep found, having run it, or what was left of it.
+
+    Args:
+        sweep: the file, or a sweep made in Python.
+        overrides: ``key=value`` texts for a file, as ``--set`` takes them.
+        resume: ``auto`` goes on with an interrupted sweep, ``must`` needs one, ``never`` refuses one.
+        view_for: makes what is shown while it runs; default: nothing is shown.
+        command: what the user typed, for the report; default: the program's own command line.
+
+    Raises:
+        UserError: something the user can put right; nothing was overwritten.
+        KeyboardInterrupt: stopped; the same call goes on where it stopped.
+    """
+    loaded = LoadedSweep(sweep, Source()) if isinstance(sweep, Sweep) else load_sweep(Path(sweep), overrides)
+    with placed(loaded.source), term_as_interrupt():
+        folder = SweepFolder(loaded.sweep, resume)
+        folder.check()
+        prepared = checked(loaded)
+        _tracker(prepared.sweep, "", folder.path).check()
+        with folder.locked():
+            return _run(prepared, folder, view_for or _nothing_shown, command or " ".join(sys.argv))
+
+
+def _tracker(sweep: Sweep, sweep_id: str, folder: Path) -> Tracker:
+    from stabsearch.tracking import make_tracker
+
+    return make_tracker(sweep, sweep_id, folder)
+
+
+def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
+    study = _open_study(prepared, folder.path)
+    _check_same(study, prepared)
+    folder.write_resolved()
+    study.keep_sweep(prepared.to_json())
+    tracker = _tracker(prepared.sweep, study.sweep_id, folder.path)
+    tracker.open()
+    with view_for(prepared.sweep, len(study.records)) as view:
+        campaign = _campaign(prepared, study, tracker, view)
+        status, stopped = _driven(prepared, campaign)
+        result = result_of(prepared, study.records, folder.path, command)
+        write(result)
+        delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
+        if delivery.problem:
+            view.message(f"MLflow: {delivery.problem}")
+    if stopped is not None:
+        raise stopped
+    return replace(result, delivery=delivery)
+
+
+def _check_same(study: SweepStudy, prepared: Prepared) -> None:
+    """Raise when the study was made for another sweep: a database is not tied to a folder."""
+    stored = study.sweep
+    changed = difference(Prepared.from_json(stored).sweep, prepared.sweep) if stored else []
+    if changed:
+        raise UserError(f"the study of {prepared.sweep.name} was made for a different sweep: {changed[0]}",
+                        "choose another name, or set it back", key=("name",))  # fmt: skip
+
+
+def _driven(prepared: Prepared, campaign: Campaign) -> tuple[Any, BaseException | None]:
+    """Run what is left; return how it ended, and what to raise once everything is written."""
+    try:
+        if campaign.has_work():
+            _driver(prepared).run(campaign)
+    except BaseException as stop:  # noqa: BLE001 - raised once everything is written
+        return "KILLED" if isinstance(stop, KeyboardInterrupt) else "FAILED", stop
+    return ("FAILED", campaign.problem) if campaign.problem else ("FINISHED", None)
+
+
+def _driver(prepared: Prepared) -> Driver:
+    from stabsearch.driver.base import WorkOrder
+    from stabsearch.driver.factory import make_driver
+
+    sweep = prepared.sweep
+    return make_driver(sweep, WorkOrder(sweep.task, _trial_setup(prepared), sweep.budget.trial_timeout))
+
+
+def _trial_setup(prepared: Prepared) -> Any:
+    from stabsearch.trial.setup import TrialSetup
+
+    sweep = prepared.sweep
+    return TrialSetup(
+        max_steps=prepared.resolved.max_steps,
+        schedule=sweep.budget.schedule,
+        training=sweep.training.arguments,
+        rules=sweep.outcomes,
+        allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
+        num_threads=max(1, int(sweep.resources.cpus_per_trial)),
+    )
+
+
+def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
+    from stabsearch.search.samplers import make_sampler, sampler_seed
+    from stabsearch.search.storage import open_storage
+    from stabsearch.search.stored import study_name
+    from stabsearch.search.study import SweepStudy, search_space
+
+    sweep, resolved = prepared.sweep, prepared.resolved
+    space = search_space(sweep.search, resolved.warmups)
+    name = sweep.search.sampler
+
+    def sampler_for(number: int, evidence: Any) -> Any:
+        seed = sampler_seed(name, sweep.seed, number)
+        risk = sweep.risk.max_failure_probability
+        return make_sampler(name, seed, max_failure_probability=risk, search_space=space, evidence=evidence)
+
+    url = sweep.study.storage
+    return SweepStudy(
+        open_storage(folder, url), space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
+        rules=sweep.outcomes, name=study_name(sweep.name, url),
+    )  # fmt: skip
+
+
+def _campaign(
+    prepared: Prepared, study: SweepStudy, tracker: Tracker | None = None, view: View | None = None
+) -> Campaign:
+    from stabsearch.search.campaign import Campaign, Stages
+
+    def finished(record: TrialRecord) -> None:
+        if tracker:
+            tracker.record(record)
+        if view:
+            view.finished(record, campaign.frontier())
+
+    stages = Stages(prepared.sweep.budget.trials, prepared.required)
+    started = view.started if view else partial(_ignore)
+    campaign = Campaign(
+        study, prepared.sweep, prepared.resolved.contexts, stages, on_started=started, on_finished=finished
+    )
+    return campaign
+
+
+def _ignore(_: Any) -> None:
+    """Nobody watches."""
+
+
+def _nothing_shown(_: Sweep, __: int) -> View:
+    from stabsearch.report.views import QuietView
+
+    return QuietView()
