@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
+from types import ModuleType
 
+LISTENS_ELSEWHERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every listener binds to 127.0.0.1
+    LISTENS_ELSEWHERE: "0",  # every listener binds to 127.0.0.1
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS": "1",
@@ -19,7 +22,7 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own waits up to 15 s for trials in mid-step
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
+PRIVATE = {LISTENS_ELSEWHERE, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
 WORKER = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
@@ -29,10 +32,24 @@ def prepare(is_local: bool) -> None:
     A cluster decides for itself about addresses and authentication. A private Ray gets a token of
     its own that no file keeps, so that other users of the machine cannot send it work.
     """
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    for name, value in {**QUIET, **token}.items():
+    for name, value in QUIET.items():
         if is_local or name not in PRIVATE:
             os.environ.setdefault(name, value)
+    if is_local:
+        _keep_private(sys.modules.get("ray._private.ray_constants"))
+
+
+def _keep_private(imported_ray: ModuleType | None) -> None:
+    """Close a private Ray to others, one that was imported before as far as it still listens.
+
+    Its library read mode and token at import: processes started with other ones would refuse it
+    ("Failed to start GCS" is all it says), so that Ray keeps its own token, in its own file.
+    """
+    if imported_ray is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    else:
+        imported_ray.ENABLE_RAY_CLUSTER = os.environ[LISTENS_ELSEWHERE] not in {"0", "false"}  # type: ignore[attr-defined]
 
 
 def worker_variables(num_threads: int) -> dict[str, str]:

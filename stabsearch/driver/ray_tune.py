@@ -35,7 +35,6 @@ from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
 
 Found = TypeVar("Found")
-START_ATTEMPTS = 3  # seen: when two are started at the same moment, one of them may not come up
 HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
 
 
@@ -248,29 +247,23 @@ def _started(address: str, num_threads: int) -> Iterator[None]:
 
 
 def _connect(address: str, runtime_env: dict[str, Any]) -> None:
-    """Join the cluster, or start a private Ray; one that does not come up is started again.
+    """Join the cluster, or start a private Ray.
 
     Raises:
         UserError: no cluster there, or Ray does not start on this machine.
     """
-    is_local = address == "local"
-    own = {"num_cpus": _cores(), "include_dashboard": False} if is_local else {}
-    for attempts_left in reversed(range(START_ATTEMPTS if is_local else 1)):
-        try:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-                runtime_env=runtime_env,
-                **own,
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            ray.shutdown()
-            if not attempts_left:
-                raise _not_connected(address, str(error).splitlines()[0]) from None
-        else:
-            return
+    own = {"num_cpus": _cores(), "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            runtime_env=runtime_env,
+            **own,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _not_connected(address, str(error).splitlines()[0]) from None
 
 
 def _not_connected(address: str, reason: str) -> UserError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from stabsearch.driver.environment import PRIVATE, QUIET, prepare, worker_variables
@@ -11,6 +14,7 @@ from stabsearch.driver.environment import PRIVATE, QUIET, prepare, worker_variab
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return an empty environment in place of the process's own."""
     empty: dict[str, str] = {}
+    monkeypatch.delitem(sys.modules, "ray._private.ray_constants", raising=False)
     monkeypatch.setattr("stabsearch.driver.environment.os.environ", empty)
     return empty
 
@@ -28,6 +32,19 @@ def test_a_cluster_keeps_its_own_addresses_and_token(environment: dict[str, str]
     prepare(is_local=False)
     assert not environment.keys() & PRIVATE
     assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_ray_that_was_imported_before_listens_where_its_processes_do(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It read address and token at import; told others afterwards, a private Ray would not start."""
+    constants = SimpleNamespace(ENABLE_RAY_CLUSTER=True)
+    monkeypatch.setitem(sys.modules, "ray._private.ray_constants", constants)
+    prepare(is_local=False)
+    assert constants.ENABLE_RAY_CLUSTER
+    prepare(is_local=True)
+    assert not constants.ENABLE_RAY_CLUSTER
+    assert "RAY_AUTH_TOKEN" not in environment
 
 
 def test_what_the_user_set_stays(environment: dict[str, str]) -> None:
