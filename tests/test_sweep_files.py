@@ -159,13 +159,16 @@ def test_the_status_of_a_finished_sweep(copy: Home) -> None:
 
 
 def test_nothing_safe_is_verdict_1(tmp_path: Path) -> None:
-    """Where even the lowest learning rate breaks the canary, nothing more is run."""
+    """The baseline below the range is stable, and even the lowest learning rate of the range breaks."""
     home = Home.made(tmp_path)
     rates = ("search.learning_rate.low=20", "search.learning_rate.high=1000")
     broken = home.run("--json", settings=(*rates, "tracking.uri=none"))
     assert broken.returncode == 1, broken.stderr
-    assert only_json(broken)["answer"]["verdict"] == "canary_failed"
-    assert [row["stage"] for row in home.trials()] == ["canary"]
+    assert only_json(broken)["answer"]["verdict"] == "nothing_safe"
+    trials = home.trials()
+    assert {row["outcome"] for row in trials if row["stage"] == "canary"} == {"stable"}
+    assert not {row["outcome"] for row in trials if row["stage"] == "search"} & {"stable"}
+    assert not [row for row in trials if row["stage"] == "confirm"]
 
 
 def test_too_few_trials_are_no_answer_2(tmp_path: Path) -> None:

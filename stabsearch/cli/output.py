@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stabsearch.sweep import SweepResult
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Let whoever reads our output go (``| head``): the exit code still says what was found."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # flushing stdout once more at exit must not fail either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_result(result: SweepResult, as_json: bool) -> None:
@@ -17,7 +31,8 @@ def show_result(result: SweepResult, as_json: bool) -> None:
         return
     from stabsearch.report.terminal import print_summary
 
-    print_summary(result.findings, result.folder, sys.stdout)
+    with reader_may_leave():
+        print_summary(result.findings, result.folder, sys.stdout)
 
 
 def result_json(result: SweepResult) -> dict[str, Any]:
@@ -40,4 +55,5 @@ def result_json(result: SweepResult) -> dict[str, Any]:
 
 def print_json(data: Any) -> None:
     """Print strict JSON on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
+    with reader_may_leave():
+        sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")

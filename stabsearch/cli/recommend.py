@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from stabsearch.cli.arguments import SweepDir
+from stabsearch.cli.output import reader_may_leave
 
 
 def recommend(
     folder: SweepDir,
     max_risk: Annotated[
         float | None,
-        typer.Option(min=0.0, max=0.5, help="Largest failure probability; default: the sweep's."),
+        typer.Option(help="Largest failure probability; default: the sweep's."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Only this precision.")] = None,
     form: Annotated[
@@ -29,5 +30,6 @@ def recommend(
     typer.echo(answer.sentence, err=True)
     if answer.recommendation is not None:
         arguments = recommended_arguments(choice.sweep, answer.recommendation, answer.max_steps)
-        typer.echo(render(arguments, form), nl=False)
+        with reader_may_leave():
+            typer.echo(render(arguments, form), nl=False)
     raise typer.Exit(answer.verdict.exit_code)

@@ -12,8 +12,11 @@ from stabsearch.cli.arguments import AsJson, Overrides, SweepFile
 from stabsearch.cli.output import print_json, show_result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stabsearch.config import Sweep
     from stabsearch.report.views import View
+    from stabsearch.search.folder import Resume
 
 
 def run(
@@ -35,7 +38,7 @@ def run(
     """Find the stability frontier and a safe configuration."""
     given = [*overrides, *([f"resources.address={address}"] if address else [])]
     if dry_run:
-        _show_plan(sweep, given, as_json)
+        _show_plan(sweep, given, resume, as_json)
         return
     from stabsearch.sweep import run_sweep
 
@@ -50,10 +53,10 @@ def run(
     raise typer.Exit(result.exit_code)
 
 
-def _show_plan(sweep: SweepFile, overrides: list[str], as_json: bool) -> None:
+def _show_plan(sweep: Path, overrides: list[str], resume: Resume, as_json: bool) -> None:
     from stabsearch.sweep import planned, prepare
 
-    plan = planned(prepare(sweep, overrides))
+    plan = planned(prepare(sweep, overrides, resume))
     if as_json:
         print_json(plan)
         return

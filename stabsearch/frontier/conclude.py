@@ -31,7 +31,7 @@ class Terms:
 
 
 def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -> Answer:
-    """Return the answer that the records allow.
+    """Return the answer that the records allow, among the contexts of the frontier.
 
     A configuration is confirmed only when all required fresh seeds survived on exactly it; a
     round with a failure is evidence like any other, and its configuration is not recommended.
@@ -39,7 +39,8 @@ def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -
     stop = _stopper(records)
     if stop is not None:
         return _answer(terms, *stop)
-    latest = last_round(records, ())
+    searched = {trials.context for trials in frontier.trials}
+    latest = last_round([record for record in records if record.plan.context in searched], ())
     if latest is not None and latest.is_open and latest.survived:
         tested = _tested(latest, frontier, terms)
         if tested is not None:

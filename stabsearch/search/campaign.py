@@ -42,10 +42,10 @@ class Stages:
 
 
 def fitted(sweep: Sweep, contexts: Sequence[Context], records: Sequence[TrialRecord]) -> Frontier:
-    """Return the frontier that a sweep's records show, one row per context."""
+    """Return the frontier that a sweep's records show, one row per searched context."""
     rates = sweep.search.learning_rate
     return fit(
-        trials_frame(records),
+        trials_frame(record for record in records if record.plan.context in contexts),
         max_failure_probability=sweep.risk.max_failure_probability,
         learning_rate_range=(rates.low, rates.high),
         confidence=sweep.risk.confidence,
@@ -194,8 +194,11 @@ class Campaign:
         return self._study.ask_fixed(recommendation.context, recommendation.learning_rate, Stage.CONFIRM)
 
     def _baseline(self) -> tuple[Context, float]:
-        """Return the conservative baseline: fp32, a usual learning rate, longest warmup, clip 1."""
+        """Return the conservative baseline: fp32, a usual learning rate, longest warmup, clip 1.
+
+        Where the whole range lies below the usual rate, its low end is the gentler one.
+        """
         rates = self._sweep.search.learning_rate
-        usual = rates.low <= BASELINE_LEARNING_RATE <= rates.high
         warmup = max(context.warmup_steps for context in self._contexts)
-        return Context("fp32", warmup, 1.0), BASELINE_LEARNING_RATE if usual else rates.low
+        gentle = BASELINE_LEARNING_RATE if rates.high >= BASELINE_LEARNING_RATE else rates.low
+        return Context("fp32", warmup, 1.0), gentle

@@ -16,6 +16,8 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.conclude import Terms
 from stabsearch.frontier.confirmation import confirmation_trials
 from stabsearch.records import Context
+from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.tracking import make_tracker
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,19 @@ class Prepared:
         return cls(Sweep.model_validate(data["sweep"]), Resolved(**resolved))
 
 
-def prepare(sweep: Path | str, overrides: Sequence[str] = ()) -> Prepared:
-    """Return the sweep resolved and checked against this machine, its data and its model.
+def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "auto") -> Prepared:
+    """Return the sweep after every check that a run makes before its first trial; writes nothing.
 
     Raises:
         UserError: with the place in the file.
     """
     loaded = load_sweep(Path(sweep), overrides)
     with placed(loaded.source):
-        return checked(loaded)
+        folder = SweepFolder(loaded.sweep, resume)
+        folder.check()
+        prepared = checked(loaded)
+        make_tracker(prepared.sweep, "", folder.path).check()
+        return prepared
 
 
 def checked(loaded: LoadedSweep) -> Prepared:

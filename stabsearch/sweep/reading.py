@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stabsearch.errors import UserError
 from stabsearch.frontier.labels import relabel
 from stabsearch.sweep.prepared import Prepared
 from stabsearch.sweep.result import SweepResult, result_of, write
+
+if TYPE_CHECKING:
+    from optuna.study import Study
 
 
 def read_sweep(folder: Path) -> SweepResult:
@@ -18,12 +21,18 @@ def read_sweep(folder: Path) -> SweepResult:
     Raises:
         UserError: the folder holds no sweep.
     """
-    from stabsearch.search.stored import read_study, records_in, sweep_in
+    from stabsearch.search.stored import read_study, sweep_in
 
     study = read_study(folder)
-    prepared = Prepared.from_json(sweep_in(study))
-    records = relabel(records_in(study), prepared.sweep.outcomes)
-    return result_of(prepared, records, folder, f"stabsearch report {folder}")
+    return _shown(Prepared.from_json(sweep_in(study)), study, folder)
+
+
+def _shown(prepared: Prepared, study: Study, folder: Path) -> SweepResult:
+    """Return the result, with the command and the versions that the trials were run with."""
+    from stabsearch.search.stored import records_in, sweep_in
+
+    records, stored = relabel(records_in(study), prepared.sweep.outcomes), sweep_in(study)
+    return result_of(prepared, records, folder, command=stored["command"], versions=stored["versions"])
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
@@ -48,14 +57,11 @@ def recommend_from(folder: Path, max_risk: float | None = None, precision: str |
     Raises:
         UserError: no sweep there, or a precision it did not search.
     """
-    from stabsearch.search.stored import read_study, records_in, sweep_in
+    from stabsearch.search.stored import read_study, sweep_in
 
     study = read_study(folder)
     prepared = Prepared.from_json(sweep_in(study))
-    prepared = _narrowed(prepared, max_risk, precision)
-    known = set(prepared.resolved.contexts)
-    records = [r for r in relabel(records_in(study), prepared.sweep.outcomes) if r.plan.context in known]
-    return result_of(prepared, records, folder, f"stabsearch recommend {folder}")
+    return _shown(_narrowed(prepared, max_risk, precision), study, folder)
 
 
 def _narrowed(prepared: Prepared, max_risk: float | None, precision: str | None) -> Prepared:
@@ -69,6 +75,11 @@ def _narrowed(prepared: Prepared, max_risk: float | None, precision: str | None)
             )
         resolved = replace(resolved, contexts=contexts)
     if max_risk is not None:
+        if not 0 < max_risk < 0.5:
+            raise UserError(
+                f"--max-risk {max_risk:g}: a failure probability above 0 and below 0.5 is needed",
+                "0.05 allows one run in twenty to fail",
+            )
         risk = sweep.risk.model_validate({**sweep.risk.model_dump(), "max_failure_probability": max_risk})
         sweep = sweep.model_copy(update={"risk": risk})
     return replace(prepared, sweep=sweep, resolved=resolved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -58,14 +58,21 @@ class SweepResult:
         return self.answer.verdict.exit_code
 
 
-def result_of(prepared: Prepared, records: Sequence[TrialRecord], folder: Path, command: str) -> SweepResult:
+def result_of(
+    prepared: Prepared,
+    records: Sequence[TrialRecord],
+    folder: Path,
+    *,
+    command: str,
+    versions: Mapping[str, str],
+) -> SweepResult:
     """Return what the records of a sweep come to."""
     from stabsearch.report.findings import Findings
     from stabsearch.report.recommended import recommended_arguments
 
     frontier = fitted(prepared.sweep, prepared.resolved.contexts, records)
     answer = conclude(records, frontier, prepared.terms)
-    findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions())
+    findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions)
     best = answer.recommendation
     arguments = recommended_arguments(prepared.sweep, best, answer.max_steps) if best else None
     return SweepResult(findings, trials_frame(records), frontier.table, arguments, folder)
@@ -87,7 +94,7 @@ def write(result: SweepResult) -> None:
     )
 
 
-def versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the versions of everything that decides a result."""
     names = ("stabsearch", "torch", "transformers", "accelerate", "optuna", "ray", "mlflow", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from stabsearch.config import Sweep
 from stabsearch.config.load import LoadedSweep, load_sweep
+from stabsearch.config.paths import resolve_paths
 from stabsearch.config.source import Source
 from stabsearch.config.write import difference
 from stabsearch.driver.interrupts import term_as_interrupt
 from stabsearch.errors import UserError
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.prepared import Prepared, checked, placed
-from stabsearch.sweep.result import SweepResult, result_of, write
+from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
+from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
     from stabsearch.driver.base import Driver
@@ -43,7 +45,8 @@ def run_sweep(
 
     Args:
         sweep: the file, or a sweep made in Python.
-        overrides: ``key=value`` texts for a file, as ``--set`` takes them.
+        overrides: ``key=value`` texts for a file, as ``--set`` takes them; a sweep made in Python
+            takes none, and its relative paths start at the current folder.
         resume: ``auto`` goes on with an interrupted sweep, ``must`` needs one, ``never`` refuses one.
         view_for: makes what is shown while it runs; default: nothing is shown.
         command: what the user typed, for the report; default: the program's own command line.
@@ -52,33 +55,36 @@ def run_sweep(
         UserError: something the user can put right; nothing was overwritten.
         KeyboardInterrupt: stopped; the same call goes on where it stopped.
     """
-    loaded = LoadedSweep(sweep, Source()) if isinstance(sweep, Sweep) else load_sweep(Path(sweep), overrides)
+    loaded = _loaded(sweep, overrides)
     with placed(loaded.source), term_as_interrupt():
         folder = SweepFolder(loaded.sweep, resume)
         folder.check()
         prepared = checked(loaded)
-        _tracker(prepared.sweep, "", folder.path).check()
+        make_tracker(prepared.sweep, "", folder.path).check()
         with folder.locked():
             return _run(prepared, folder, view_for or _nothing_shown, command or " ".join(sys.argv))
 
 
-def _tracker(sweep: Sweep, sweep_id: str, folder: Path) -> Tracker:
-    from stabsearch.tracking import make_tracker
-
-    return make_tracker(sweep, sweep_id, folder)
+def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
+    if not isinstance(sweep, Sweep):
+        return load_sweep(Path(sweep), overrides)
+    if overrides:
+        raise ValueError("overrides go with a sweep file; change the Sweep itself")
+    return LoadedSweep(resolve_paths(sweep, Path.cwd()), Source())
 
 
 def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
     study = _open_study(prepared, folder.path)
     _check_same(study, prepared)
     folder.write_resolved()
-    study.keep_sweep(prepared.to_json())
-    tracker = _tracker(prepared.sweep, study.sweep_id, folder.path)
+    versions = installed_versions()
+    study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
+    tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
     tracker.open()
     with view_for(prepared.sweep, len(study.records)) as view:
         campaign = _campaign(prepared, study, tracker, view)
         status, stopped = _driven(prepared, campaign)
-        result = result_of(prepared, study.records, folder.path, command)
+        result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
         write(result)
         delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
         if delivery.problem:
@@ -124,6 +130,7 @@ def _trial_setup(prepared: Prepared) -> Any:
         schedule=sweep.budget.schedule,
         training=sweep.training.arguments,
         rules=sweep.outcomes,
+        on_gpu=sweep.resources.gpus_per_trial > 0,
         allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
         num_threads=max(1, int(sweep.resources.cpus_per_trial)),
     )

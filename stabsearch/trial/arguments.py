@@ -60,7 +60,7 @@ def trial_arguments(plan: TrialPlan, setup: TrialSetup, output_dir: str) -> Trai
         **{
             **user,
             **QUIET,
-            **precision_arguments(plan.precision),
+            **precision_arguments(plan.precision, setup.on_gpu),
             **(held if setup.schedule == "hold" else {}),
             "output_dir": output_dir,
             "max_steps": setup.max_steps,

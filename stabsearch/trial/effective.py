@@ -74,6 +74,7 @@ def differences(
         learning_rates: of each optimizer step that changed the weights, in step order.
     """
     expected: dict[str, tuple[Any, Any]] = {
+        "device": ("cuda" if setup.on_gpu else "cpu", effective.device.split(":")[0]),
         "autocast dtype": (AUTOCAST_DTYPE[plan.precision], effective.autocast_dtype),
         "loss scaler": (plan.precision == "fp16", effective.loss_scaler),
         "parameter dtype": ("float32", effective.parameter_dtype),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from stabsearch.records import StepTrace
 
-BadKind = Literal["loss", "gradient", "weight"]
+BadKind = Literal["loss", "gradient"]
 
 
 @dataclass(frozen=True)

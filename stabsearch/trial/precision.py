@@ -57,10 +57,9 @@ def _check_local_gpu(precision: Precision, key: tuple[str | int, ...]) -> None:
                         "remove it from search.precision", key=key)  # fmt: skip
 
 
-def precision_arguments(precision: Precision) -> dict[str, Any]:
-    """Return the TrainingArguments fields of a precision on this machine."""
-    on_cpu = {} if torch.cuda.is_available() else {"use_cpu": True}
-    return {"bf16": precision == "bf16", "fp16": precision == "fp16", **on_cpu}
+def precision_arguments(precision: Precision, on_gpu: bool) -> dict[str, Any]:
+    """Return the TrainingArguments fields of a precision on the device that trials were given."""
+    return {"bf16": precision == "bf16", "fp16": precision == "fp16", "use_cpu": not on_gpu}
 
 
 @contextmanager

@@ -20,6 +20,8 @@ class TrialSetup:
     training: Mapping[str, Any] = field(default_factory=dict)
     """The user's TrainingArguments fields."""
     rules: OutcomeRules = field(default_factory=OutcomeRules)
+    on_gpu: bool = False
+    """Trials were given a GPU and must run on it; otherwise they run on the CPU, GPU or not."""
     allow_fp16_on_cpu: bool = False
     num_threads: int = 1
     """Processor threads per trial; the same number is needed for a bit-exact replay."""

@@ -143,3 +143,41 @@ def test_recommend_for_a_precision_that_was_not_searched(
     said = stabsearch("recommend", tmp_path / "runs" / "tiny", "--precision", "bf16")
     assert said.code == 2
     assert "it searched fp32" in said.error_lines[1]
+
+
+@pytest.mark.parametrize("risk", ["0", "0.5", "-1", "2"])
+def test_recommend_refuses_an_impossible_risk(
+    stabsearch: Any, sweep_file: Callable[..., Path], tmp_path: Path, risk: str
+) -> None:
+    """Two lines, no traceback."""
+    stabsearch("run", sweep_file(), "--quiet")
+    said = stabsearch("recommend", tmp_path / "runs" / "tiny", "--max-risk", risk)
+    assert said.code == 2
+    assert len(said.error_lines) == 2, said.err
+    assert "below 0.5" in said.error_lines[0]
+
+
+def test_a_reader_that_leaves_does_not_change_the_verdict(sweep_file: Callable[..., Path]) -> None:
+    """`stabsearch run ... | true` in a script still sees the exit code of the sweep."""
+    path = sweep_file(budget={"trials": 1, "horizon": 8})
+    command = f"{sys.executable} -m stabsearch.cli run {path} --quiet"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dry_run_makes_every_check_of_a_run(
+    stabsearch: Any, sweep_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A folder that holds a different sweep is found out without running anything."""
+    stabsearch("run", sweep_file(), "--quiet")
+    said = stabsearch("run", sweep_file(seed=9), "--dry-run")
+    assert said.code == 2
+    assert "holds a different sweep" in said.err
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    assert stabsearch("run", sweep_file(output_dir=str(tmp_path / "taken")), "--dry-run").code == 2

@@ -164,3 +164,20 @@ def test_the_round_is_the_latest_candidate() -> None:
     assert found is not None
     assert (found.learning_rate, found.survived, found.running, found.is_open) == (1e-3, 3, 1, True)
     assert last_round(searched(), []) is None
+
+
+def test_what_stopped_a_sweep_counts_in_every_context() -> None:
+    """A fault of the data, or a failed canary, outside the contexts asked for is still the answer."""
+    elsewhere = Context("bf16", 0, 1.0)
+    fault = replace(record(9, 1e-3), outcome=Outcome.DATA_FAULT, cause=Cause.DATA, grade=None)
+    frontier = fit(trials_frame([]), 0.1, RANGE, 0.9, [elsewhere])
+    assert conclude([*searched(), fault], frontier, TERMS).verdict is Verdict.DATA_FAULT
+    canary = record(0, 2e-5, Outcome.NONFINITE, Stage.CANARY)
+    assert conclude([canary], frontier, TERMS).verdict is Verdict.CANARY_FAILED
+
+
+def test_a_candidate_of_another_context_is_not_the_answer() -> None:
+    """Asked for bf16 only, fresh seeds in fp32 say nothing."""
+    frontier = fit(trials_frame([]), 0.1, RANGE, 0.9, [Context("bf16", 0, 1.0)])
+    records = confirmed(searched(), 1e-3, 22)
+    assert conclude(records, frontier, TERMS).verdict is Verdict.NOT_ENOUGH_EVIDENCE

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_a_trial_is_a_prefix_of_the_full_run(tiny: TextClassification, accumulat
     trial_plan = plan(warmup_steps=2, horizon=7, model_seed=5, data_seed=6)
     record = run_trial(trial_plan, tiny, setup(max_steps=20, schedule="exact", training=training))
     args = TrainingArguments(
-        output_dir="unused", use_cpu=True, max_steps=20, learning_rate=1e-3, warmup_steps=2,
+        output_dir=tempfile.gettempdir(), use_cpu=True, max_steps=20, learning_rate=1e-3, warmup_steps=2,
         max_grad_norm=1.0, seed=5, data_seed=6, per_device_train_batch_size=4, report_to="none",
         save_strategy="no", disable_tqdm=True, logging_strategy="no", **training,
     )  # fmt: skip
