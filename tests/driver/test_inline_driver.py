@@ -10,7 +10,5 @@ from stabsearch.testing.driver_conformance import DriverConformance
 class TestInlineDriver(DriverConformance):
     """Everything but surviving the end of its own process."""
 
-    replaces_workers = False
-
     def make_driver(self, order: WorkOrder) -> Driver:
         return InlineDriver(order)

@@ -10,12 +10,12 @@ import pytest
 
 from stabsearch.driver.base import Driver, WorkOrder
 from stabsearch.driver.environment import prepare
-from stabsearch.testing.driver_conformance import Drive, DriverConformance
+from stabsearch.testing.driver_conformance import Drive, WorkerConformance
 
 pytestmark = pytest.mark.ray
 
 
-class TestRayTuneDriver(DriverConformance):
+class TestRayTuneDriver(WorkerConformance):
     """Two warm workers, replaced when they die."""
 
     def make_driver(self, order: WorkOrder) -> Driver:
