@@ -5,26 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from word_tokenizer import word_tokenizer
 
 import stabsearch
 from stabsearch.config import Sweep
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CLINC = SHARED / "clinc150_small_train.tsv"
-
-
-def word_tokenizer(folder: Path, texts: list[str]) -> str:
-    """Save a small tokenizer of these texts and return its folder."""
-    core = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    core.train_from_iterator(
-        texts, trainers.WordLevelTrainer(vocab_size=500, special_tokens=["[PAD]", "[UNK]"])
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]")
-    fast.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.mark.skipif(not CLINC.exists(), reason="the real data sets do not lie beside this checkout")

@@ -113,3 +113,12 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="this machine shows none") as raised:
         check_precision("bf16", KEY, **{**WHERE, "on_gpu": True})
     assert raised.value.key == ("resources", "gpus_per_trial")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_trial_that_was_given_a_gpu_and_has_none_is_no_measurement(tiny: TextClassification) -> None:
+    """Trained on the CPU instead, it would say nothing about the GPU it was planned for."""
+    record = run_trial(plan(), tiny, setup(on_gpu=True))
+    assert record.outcome is Outcome.CRASHED
+    assert record.cause is Cause.SETTINGS_NOT_APPLIED
+    assert "device: planned cuda, effective cpu" in record.message
