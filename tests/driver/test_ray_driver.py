@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from stabsearch.driver.base import Driver, WorkOrder
 from stabsearch.driver.environment import prepare
+from stabsearch.driver.interrupts import STOPS
 from stabsearch.testing.driver_conformance import Drive, WorkerConformance
 
 pytestmark = pytest.mark.ray
+BEFORE = [signal.getsignal(stop) for stop in STOPS]
+"""As this process was started: a shell starts what it runs in the background with SIGINT ignored."""
 
 
 class TestRayTuneDriver(WorkerConformance):
@@ -36,10 +40,7 @@ class TestRayTuneDriver(WorkerConformance):
 
     def test_signals_are_given_back(self, drive: Drive) -> None:
         """Ray takes SIGTERM for itself; afterwards everything is as it was."""
-        import signal
-
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert [signal.getsignal(stop) for stop in STOPS] == BEFORE
 
 
 def _is_alive(pid: int) -> bool:
