@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from stabsearch.errors import ExitCode
 from stabsearch.records import Context
@@ -20,6 +21,8 @@ class Verdict(StrEnum):
     """Even the lowest learning rate of the range fails in every context."""
     NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
     """Too few trials that say anything."""
+    ABSTAINED = "abstained"
+    """As many candidates as may failed their confirmation: where it is safe is not known."""
     CANARY_FAILED = "canary_failed"
     """The conservative baseline broke: the hyperparameters are not to blame."""
     DATA_FAULT = "data_fault"
@@ -30,7 +33,9 @@ class Verdict(StrEnum):
         """Return what ``stabsearch run`` exits with."""
         if self in {Verdict.CONFIRMED, Verdict.UNCONFIRMED}:
             return ExitCode.ANSWER
-        return ExitCode.CANNOT_JUDGE if self is Verdict.NOT_ENOUGH_EVIDENCE else ExitCode.AGAINST
+        # abstaining: candidates broke, not the whole space, so it is no verdict against the space
+        is_open = self in {Verdict.NOT_ENOUGH_EVIDENCE, Verdict.ABSTAINED}
+        return ExitCode.CANNOT_JUDGE if is_open else ExitCode.AGAINST
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,51 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Trials with fresh seeds on exactly the recommended configuration."""
+    """Trials with fresh seeds on exactly the recommended configuration, or on a stressed one."""
 
     required: int
     """Survivors without a failure that the stated risk and confidence need."""
     survived: int
     failed: int
     bound: float
-    """Upper confidence bound of the failure probability from these trials alone
-    (Clopper and Pearson 1934, one-sided, at the sweep's confidence); 1.0 without trials."""
+    """Upper confidence bound of the recommended configuration's failure probability within the
+    horizon, from these trials alone (Clopper and Pearson 1934, one-sided, at the sweep's
+    confidence); 1.0 without trials. After a stress test it leans on ``slope`` too."""
+    kind: Literal["plain", "stress"] = "plain"
+    """``stress``: the seeds ran above the recommended learning rate."""
+    tested_learning_rate: float | None = None
+    """Where the seeds ran; None: at the recommended learning rate."""
+    slope: float | None = None
+    """Nats of log-hazard per decade that a stress test assumes at least; None: it assumes none."""
+    failed_rounds: int = 0
+    """Candidates that failed before this one: a pass after many tries is a weaker statement."""
+    bridge_horizon: int = 0
+    """Optimizer steps of the bridge trials; 0: there were none."""
+    bridge_survived: int = 0
+    """Bridge trials that survived to their horizon."""
+    bridge_failed: int = 0
+    """Bridge trials that broke past the horizon of the others."""
 
     @property
     def is_passed(self) -> bool:
-        """True when enough fresh seeds survived and none failed."""
+        """True when enough fresh seeds survived the horizon and none failed within it."""
         return self.failed == 0 and self.required > 0 and self.survived >= self.required
+
+
+@dataclass(frozen=True)
+class Extrapolated:
+    """The frontier of one context over the full run, extrapolated."""
+
+    precision: str
+    warmup_steps: int
+    max_grad_norm: float
+    learning_rate: float
+    """Median; it may lie below the range that was searched."""
+    low: float | None
+    """Lower end of the credible interval; None: perhaps no learning rate is safe."""
+    high: float
+    """Upper end of the credible interval, inside the range."""
+    label: str = "extrapolated, not measured"
 
 
 @dataclass(frozen=True)
@@ -81,3 +117,7 @@ class Answer:
     """Optimizer steps of the full run."""
     caveats: tuple[str, ...] = ()
     """What the horizon and the evidence cannot show, one sentence each."""
+    ended: str = ""
+    """Why the search ended, one sentence; empty when nothing was searched."""
+    extrapolated: tuple[Extrapolated, ...] = ()
+    """The frontier over the full run, per context; an assumption, labelled as such."""

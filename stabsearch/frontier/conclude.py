@@ -1,73 +1,43 @@
-"""From records and frontier to the answer of a sweep, in words that claim no more than was shown."""
+"""From records and frontier to the answer of a sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
+from stabsearch.frontier import sentences
 from stabsearch.frontier.answer import Answer, Confirmation, Recommendation, Verdict
-from stabsearch.frontier.confirmation import failure_bound
+from stabsearch.frontier.bridges import at_base_horizon
+from stabsearch.frontier.confirming import Certificate, certificate_of
+from stabsearch.frontier.extrapolation import extrapolated
 from stabsearch.frontier.frontier import Frontier
-from stabsearch.frontier.rounds import Round, last_round
-from stabsearch.frontier.verdict import ContextVerdict
+from stabsearch.frontier.rounds import Round, rounds
+from stabsearch.frontier.stopping import is_nothing_stable
+from stabsearch.frontier.terms import Terms
 from stabsearch.records import Context, Outcome, Stage, TrialRecord
 
 ROUNDING = 1.05  # a candidate stands where its interval touches the risk: grid and rounding decide
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What an answer is given on: risk, horizon, and the full run it is about."""
-
-    max_failure_probability: float
-    confidence: float
-    required: int
-    """Fresh seeds that must all survive; 0: no confirmation was asked for."""
-    horizon: int
-    max_steps: int
-    caveats: tuple[str, ...] = ()
-
-
 def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -> Answer:
     """Return the answer that the records allow, among the contexts of the frontier.
 
-    A configuration is confirmed only when all required fresh seeds survived on exactly it; a
-    round with a failure is evidence like any other, and its configuration is not recommended.
+    A configuration is confirmed only when all required fresh seeds survived on exactly it, or
+    on the stressed one that was tested for it; a round with a failure is evidence like any other,
+    and its configuration is not recommended.
+
+    Args:
+        records: every finished trial, labelled.
+        frontier: fitted to them as they stood at the horizon that all trials share.
+        terms: what the answer is given on.
     """
     stop = _stopper(records)
     if stop is not None:
-        return _answer(terms, *stop)
+        return _answer(frontier, terms, *stop)
     searched = {trials.context for trials in frontier.trials}
-    latest = last_round([record for record in records if record.plan.context in searched], ())
-    if latest is not None and latest.is_open and latest.survived:
-        tested = _tested(latest, frontier, terms)
-        if tested is not None:
-            return tested
-    recommendation = frontier.recommend()
-    if recommendation is not None:
-        return _answer(
-            terms,
-            Verdict.UNCONFIRMED,
-            _unconfirmed(recommendation, None, terms),
-            recommendation,
-            Confirmation(terms.required, 0, 0, 1.0) if terms.required else None,
-        )
-    verdicts = set(frontier.table["verdict"])
-    if verdicts == {ContextVerdict.NO_STABLE_REGION}:
-        low = frontier.learning_rate_range[0]
-        return _answer(
-            terms,
-            Verdict.NOTHING_SAFE,
-            f"No safe configuration in this space: within {terms.horizon} steps even learning rate "
-            f"{low:.2g} fails too often in every context.",
-        )
-    return _answer(
-        terms,
-        Verdict.NOT_ENOUGH_EVIDENCE,
-        f"Not enough evidence after {len(records)} trials: {frontier.why_not}.",
-    )
+    so_far = [each for each in rounds(records, (), terms.rules) if each.context in searched]
+    return _tested(records, so_far, frontier, terms) or _untested(records, so_far, frontier, terms)
 
 
 def predicted(frontier: Frontier, context: Context, learning_rate: float) -> Recommendation:
@@ -101,48 +71,101 @@ def _stopper(records: Sequence[TrialRecord]) -> tuple[Verdict, str] | None:
     return None
 
 
-def _tested(latest: Round, frontier: Frontier, terms: Terms) -> Answer | None:
-    """Return the answer that a round gives; None when it is unfinished and too risky for these terms."""
-    recommendation = predicted(frontier, latest.context, latest.learning_rate)
-    bound = failure_bound(0, latest.survived, terms.confidence)
-    confirmation = Confirmation(terms.required, latest.survived, 0, bound)
-    if not confirmation.is_passed:
-        if recommendation.probability_high > ROUNDING * terms.max_failure_probability:
-            return None
-        sentence = _unconfirmed(recommendation, confirmation, terms)
-        return _answer(terms, Verdict.UNCONFIRMED, sentence, recommendation, confirmation)
-    sentence = (
-        f"Use {_words(recommendation)}: at most {bound:.0%} of runs fail within {terms.horizon} steps "
-        f"({terms.confidence:.0%} confidence, {latest.survived} of {latest.survived} fresh seeds survived)."
+def _tested(
+    records: Sequence[TrialRecord], so_far: Sequence[Round], frontier: Frontier, terms: Terms
+) -> Answer | None:
+    """Return the answer that the latest round gives.
+
+    None when there is none, when it failed, or when it is unfinished and too risky for these terms.
+    """
+    latest = so_far[-1] if so_far else None
+    if latest is None or not latest.is_open or not latest.survived:
+        return None
+    best = predicted(frontier, latest.context, latest.learning_rate)
+    certificate = _certificate(latest, records, frontier, terms)
+    confirmation = Confirmation(
+        certificate.required,
+        latest.survived,
+        failed=0,
+        bound=certificate.bound(latest.survived, terms.confidence),
+        kind="stress" if latest.is_stressed else "plain",
+        tested_learning_rate=latest.tested if latest.is_stressed else None,
+        slope=certificate.slope,
+        failed_rounds=_num_failed(so_far),
+        bridge_horizon=terms.confirming.bridge_horizon if latest.bridged + latest.broke_later else 0,
+        bridge_survived=latest.bridged,
+        bridge_failed=latest.broke_later,
     )
-    return _answer(terms, Verdict.CONFIRMED, sentence, recommendation, confirmation)
+    return _of_round(best, confirmation, frontier, terms)
 
 
-def _unconfirmed(recommendation: Recommendation, confirmation: Confirmation | None, terms: Terms) -> str:
-    tested = (
-        f"{confirmation.survived} of the {confirmation.required} fresh seeds it needs survived so far "
-        f"(failure probability up to {confirmation.bound:.0%})"
-        if confirmation
-        else "no fresh seed was run on it"
-    )
-    low, high = recommendation.probability_low, recommendation.probability_high
-    return (
-        f"Unconfirmed: {_words(recommendation)} has an estimated failure probability of "
-        f"{recommendation.failure_probability:.0%} within {terms.horizon} steps "
-        f"({terms.confidence:.0%} interval {low:.0%} to {high:.0%}); {tested}."
-    )
+def _of_round(
+    best: Recommendation, confirmation: Confirmation, frontier: Frontier, terms: Terms
+) -> Answer | None:
+    """Return the answer of a round without a failure; None when it is unfinished and too risky."""
+    if confirmation.is_passed:
+        verdict = Verdict.UNCONFIRMED if confirmation.bridge_failed else Verdict.CONFIRMED
+        sentence = sentences.confirmed(best, confirmation, terms)
+        return _answer(frontier, terms, verdict, sentence, best, confirmation)
+    if best.probability_high > ROUNDING * terms.max_failure_probability:
+        return None
+    sentence = sentences.unconfirmed(best, confirmation, terms)
+    return _answer(frontier, terms, Verdict.UNCONFIRMED, sentence, best, confirmation)
 
 
-def _words(recommendation: Recommendation) -> str:
-    context = recommendation.context
-    clip = f"max_grad_norm {context.max_grad_norm:g}" if context.max_grad_norm else "no gradient clipping"
-    return (
-        f"learning rate {recommendation.learning_rate:.3g} in {context.precision} with "
-        f"{context.warmup_steps} warmup steps and {clip}"
-    )
+def _untested(
+    records: Sequence[TrialRecord], so_far: Sequence[Round], frontier: Frontier, terms: Terms
+) -> Answer:
+    """Return the answer when no round stands."""
+    failed = _num_failed(so_far)
+    if is_nothing_stable(frontier):
+        low = frontier.learning_rate_range[0]
+        sentence = (
+            f"No safe configuration in this space: within {terms.horizon} steps even learning rate "
+            f"{low:.2g} fails too often in every context."
+        )
+        return _answer(frontier, terms, Verdict.NOTHING_SAFE, sentence)
+    if failed >= terms.confirming.max_rounds:
+        last = predicted(frontier, so_far[-1].context, so_far[-1].learning_rate)
+        return _answer(frontier, terms, Verdict.ABSTAINED, sentences.abstained(failed, last, terms))
+    best = frontier.recommend()
+    if best is None:
+        sentence = f"Not enough evidence after {len(records)} trials: {frontier.why_not}."
+        return _answer(frontier, terms, Verdict.NOT_ENOUGH_EVIDENCE, sentence)
+    confirmation = _untried(records, best, failed, frontier, terms)
+    sentence = sentences.unconfirmed(best, confirmation, terms)
+    return _answer(frontier, terms, Verdict.UNCONFIRMED, sentence, best, confirmation)
+
+
+def _untried(
+    records: Sequence[TrialRecord], best: Recommendation, failed: int, frontier: Frontier, terms: Terms
+) -> Confirmation | None:
+    """Return the confirmation that a candidate still lacks; None when none was asked for."""
+    if not terms.confirming.required:
+        return None
+    tested = terms.confirming.tested_rate(best, frontier.learning_rate_range[1])
+    first = 1 + max((record.plan.number for record in records), default=-1)
+    candidate = Round(best.context, best.learning_rate, tested, first, survived=0, failed=0, running=0)
+    certificate = _certificate(candidate, records, frontier, terms)
+    return Confirmation(
+        certificate.required, 0, 0, 1.0, "stress" if candidate.is_stressed else "plain",
+        tested if candidate.is_stressed else None, certificate.slope, failed,
+    )  # fmt: skip
+
+
+def _certificate(
+    of_round: Round, records: Sequence[TrialRecord], frontier: Frontier, terms: Terms
+) -> Certificate:
+    seen = at_base_horizon(records, terms.rules)
+    return certificate_of(of_round, seen, frontier, terms.confirming, terms.rules)
+
+
+def _num_failed(so_far: Sequence[Round]) -> int:
+    return sum(not each.is_open for each in so_far)
 
 
 def _answer(
+    frontier: Frontier,
     terms: Terms,
     verdict: Verdict,
     sentence: str,
@@ -150,5 +173,6 @@ def _answer(
     confirmation: Confirmation | None = None,
 ) -> Answer:
     return Answer(
-        verdict, sentence, recommendation, confirmation, terms.horizon, terms.max_steps, terms.caveats
-    )
+        verdict, sentence, recommendation, confirmation, terms.horizon, terms.max_steps, terms.caveats,
+        extrapolated=extrapolated(frontier, terms.covered_share),
+    )  # fmt: skip

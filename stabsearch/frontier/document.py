@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from stabsearch.frontier.posterior import Tally
+from stabsearch.frontier.effects import Effect
+from stabsearch.frontier.evidence import Result, Tally
 from stabsearch.frontier.row import FrontierRow
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.records import Context
 
-FRONTIER_VERSION = 1
+FRONTIER_VERSION = 2
 
 
 def encode(
@@ -20,8 +22,9 @@ def encode(
     learning_rate_range: tuple[float, float],
     trials: Sequence[ContextTrials],
     rows: Sequence[FrontierRow],
+    effects: Sequence[Effect],
 ) -> dict[str, Any]:
-    """Return the document: settings, one entry per context with its table row and its evidence."""
+    """Return the document: settings, one entry per context with its row and evidence, and effects."""
     return {
         "version": FRONTIER_VERSION,
         "max_failure_probability": max_failure_probability,
@@ -31,6 +34,7 @@ def encode(
             {**_strict(row.as_dict()), "num_learned": each.num_learned, "evidence": _evidence(each)}
             for each, row in zip(trials, rows, strict=True)
         ],
+        "effects": [asdict(effect) for effect in effects],
     }
 
 
@@ -49,19 +53,29 @@ def decode(
     return data["max_failure_probability"], data["confidence"], (low, high), trials
 
 
-def _evidence(trials: ContextTrials) -> list[dict[str, float]]:
+def _evidence(trials: ContextTrials) -> list[dict[str, Any]]:
     return [
-        {"log10_learning_rate": tally.x, "survived": tally.survived, "failed": tally.failed}
+        {
+            "log10_learning_rate": tally.x,
+            "survived": tally.survived,
+            "failed": tally.failed,
+            "clean": tally.counts[Result.CLEAN],
+            "degraded": tally.counts[Result.DEGRADED],
+            "alive_for": list(tally.alive),
+        }
         for tally in trials.evidence
     ]
 
 
+def _tally(point: Mapping[str, Any]) -> Tally:
+    clean, degraded = point["clean"], point["degraded"]
+    counts = (point["failed"], point["survived"] - clean - degraded, clean, degraded)
+    return Tally(point["log10_learning_rate"], counts, tuple(point["alive_for"]))
+
+
 def _trials(entry: Mapping[str, Any]) -> ContextTrials:
-    tallies = (
-        Tally(point["log10_learning_rate"], point["survived"], point["failed"]) for point in entry["evidence"]
-    )
     context = Context(entry["precision"], entry["warmup_steps"], entry["max_grad_norm"])
-    return ContextTrials(context, tuple(tallies), entry["num_learned"])
+    return ContextTrials(context, tuple(map(_tally, entry["evidence"])), entry["num_learned"])
 
 
 def _strict(values: Mapping[str, Any]) -> dict[str, Any]:

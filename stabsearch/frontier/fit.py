@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.trials import ContextTrials, TableError, context_trials
-from stabsearch.records import Context
+from stabsearch.records import Context, TrialRecord
+from stabsearch.records.frame import trials_frame
 
 
 def fit(
@@ -41,6 +42,18 @@ def fit(
     groups = context_trials(trials, contexts or ())
     searched = _checked_range(learning_rate_range) if learning_rate_range is not None else _spanned(groups)
     return Frontier(float(max_failure_probability), float(confidence), searched, groups)
+
+
+def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:
+    """Return what other records of the same search show: same risk, range, confidence and contexts."""
+    contexts = [trials.context for trials in frontier.trials]
+    return fit(
+        trials_frame(record for record in records if record.plan.context in contexts),
+        frontier.max_failure_probability,
+        frontier.learning_rate_range,
+        frontier.confidence,
+        contexts,
+    )
 
 
 def _checked_range(learning_rate_range: tuple[float, float]) -> tuple[float, float]:

@@ -9,13 +9,19 @@ from decimal import ROUND_DOWN, Decimal
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stabsearch.frontier import recommendation
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.frontier.curve import FailureCurve
 from stabsearch.frontier.document import decode, encode
-from stabsearch.frontier.posterior import Posterior, Span, independent_posterior
+from stabsearch.frontier.effects import Effect, effects_of
+from stabsearch.frontier.evidence import settled
+from stabsearch.frontier.likelihood import Span
+from stabsearch.frontier.monotone import is_contradicted
+from stabsearch.frontier.posterior import Posterior, posterior_of
+from stabsearch.frontier.prior import context_prior
 from stabsearch.frontier.row import FrontierRow, frontier_row
 from stabsearch.frontier.trials import (
     CONTEXT_COLUMNS,
@@ -25,6 +31,7 @@ from stabsearch.frontier.trials import (
     log_learning_rates,
     require_columns,
 )
+from stabsearch.frontier.verdict import LOW_END, ContextVerdict
 from stabsearch.records import Context
 
 
@@ -47,8 +54,9 @@ class Frontier:
     @cached_property
     def posterior(self) -> Posterior:
         """Return the posterior over the thresholds; its contexts stand in the order of ``table``."""
-        evidence = [trials.evidence for trials in self.trials]
-        return independent_posterior(FailureCurve(self.max_failure_probability), self.searched, evidence)
+        evidence = settled([trials.evidence for trials in self.trials])
+        prior = context_prior([trials.context for trials in self.trials], self.searched)
+        return posterior_of(FailureCurve(self.max_failure_probability), self.searched, evidence, prior)
 
     @property
     def searched(self) -> Span:
@@ -60,11 +68,37 @@ class Frontier:
     def rows(self) -> tuple[FrontierRow, ...]:
         """Return the rows of ``table`` as plain data."""
         tail = (1 - self.confidence) / 2
+        broken = self._broken_at_the_low_end
         low_C, median_C, high_C = (self.posterior.quantile(q) for q in (tail, 0.5, 1 - tail))
         return tuple(
-            frontier_row(trials, (float(low), float(median), float(high)), self.learning_rate_range)
+            frontier_row(
+                trials,
+                (float(low), float(median), float(high)),
+                self.learning_rate_range,
+                is_contradicted=is_contradicted(trials.evidence, float(low)),
+                is_low_end_broken=trials.context.precision in broken,
+            )
             for trials, low, median, high in zip(self.trials, low_C, median_C, high_C, strict=True)
         )
+
+    @property
+    def _broken_at_the_low_end(self) -> set[str]:
+        """Return the precisions in which a trial failed near the low end of the range."""
+        edge = self.searched.low + LOW_END
+        return {each.context.precision for each in self.trials if each.lowest_failed <= edge}
+
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        """Return by what factor each value of precision, warmup and clip norm moves the frontier.
+
+        Joint over contexts, so what all contexts share cancels out.
+        """
+        if not self.trials:
+            return ()
+        span = self.searched
+        theta_NC = np.clip(self.posterior.draws(), span.low, span.high)
+        is_usable = [row.verdict == ContextVerdict.BOUNDED for row in self.rows]
+        return effects_of([each.context for each in self.trials], theta_NC, is_usable, self.confidence)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -124,7 +158,12 @@ class Frontier:
     def to_json(self) -> dict[str, Any]:
         """Return strict JSON data that is enough to predict without the trials."""
         return encode(
-            self.max_failure_probability, self.confidence, self.learning_rate_range, self.trials, self.rows
+            self.max_failure_probability,
+            self.confidence,
+            self.learning_rate_range,
+            self.trials,
+            self.rows,
+            self.effects,
         )
 
     @classmethod

@@ -7,6 +7,7 @@ share of the best tail's way down from the common start, its *dose* the sum of i
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,10 +15,12 @@ from statistics import median
 
 import numpy as np
 
-from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, StepTrace, TrialRecord
+from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, Stage, StepTrace, TrialRecord
 
 TAIL_SHARE = 0.25
 MIN_TAIL_POINTS = 3
+NEARLY_ALL = 0.8  # chosen: four of five; a single early learner shows luck, not what its rate can do
+MIN_NEIGHBOURS = 5  # chosen: fewer say little about a share
 NOISE_SHARE = 0.25  # chosen: a tail this share of the possible progress above its low has come back up
 
 
@@ -39,17 +42,22 @@ def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRe
 
     A finished trial is ``collapsed`` when it made less than ``rules.collapse_progress`` of the best
     trial's progress at the same step, and it is not merely slow: its loss rose above its start,
-    or came back up after falling, or a trial with no larger dose had learned by then. The order
-    of the records does not matter, and relabelling twice changes nothing.
+    or came back up after falling, or trials with no larger dose had nearly all learned by then (one
+    of them may have been lucky). Trials of a shorter horizon are peers too: what they had learned by
+    their end, a longer one should have. The order of the records does not matter, and relabelling
+    twice changes nothing. Ramps are nobody's peers: they stay as they are.
     """
-    finished = {
-        r.plan.number: r for r in records if r.outcome in {Outcome.STABLE, Outcome.COLLAPSED} and r.steps
-    }
+    finished = {r.plan.number: r for r in records if _is_finished(r) and r.plan.stage is not Stage.RAMP}
     relabelled = {}
     for horizon in {record.plan.horizon for record in finished.values()}:
-        peers = [record for record in finished.values() if record.plan.horizon == horizon]
-        relabelled.update({record.plan.number: record for record in _among_peers(peers, rules)})
+        peers = [record for record in finished.values() if record.plan.horizon <= horizon]
+        judged = [record for record in _among_peers(peers, rules) if record.plan.horizon == horizon]
+        relabelled.update({record.plan.number: record for record in judged})
     return [relabelled.get(record.plan.number, record) for record in records]
+
+
+def _is_finished(record: TrialRecord) -> bool:
+    return record.outcome in {Outcome.STABLE, Outcome.COLLAPSED} and record.steps > 0
 
 
 def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
@@ -63,8 +71,9 @@ def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[Tria
         return [_without_learners(r, c, chance, rules) for r, c in zip(peers, curves, strict=True)]
     way = start - best
     progress = [(start - curve.tail) / way if way > 0 else 1.0 for curve in curves]
+    doses = [_dose(record) for record in peers]
     least = {
-        share: min((_dose(r) for r, p in zip(peers, progress, strict=True) if p >= share), default=math.inf)
+        share: _usual_dose(doses, [each >= share for each in progress])
         for share in (rules.learned_progress, rules.clean_progress)
     }
     return [
@@ -81,7 +90,7 @@ def _labelled(
     least_dose: dict[float, float],
     rules: OutcomeRules,
 ) -> TrialRecord:
-    """Label one trial; ``least_dose`` is the smallest dose that reached each share of progress."""
+    """Label one trial; ``least_dose`` is the smallest that usually reached each share of progress."""
     if progress < rules.collapse_progress:
         came_back_up = curve.tail > curve.low + NOISE_SHARE * way
         learnable = least_dose[rules.learned_progress] <= _dose(record)
@@ -118,6 +127,27 @@ def _stable(record: TrialRecord, grade: Grade) -> TrialRecord:
     return replace(
         record, outcome=Outcome.STABLE, grade=grade, cause=None, first_bad_step=None, message=message
     )
+
+
+def _usual_dose(doses: Sequence[float], has_reached: Sequence[bool]) -> float:
+    """Return the smallest dose that reached something, as nearly all around it did; infinity if none did.
+
+    Around a dose are all trials of just that dose, and those next to it in order of dose: five at
+    least, a tenth of all when there are many. Where nowhere nearly all of them did, the dose counts
+    around which most did.
+    """
+    order = sorted(doses)
+    reached = np.array(has_reached, dtype=float)[np.argsort(doses, kind="stable")]
+    total = np.append(0.0, np.cumsum(reached))
+    shares = {}
+    for dose in {dose for dose, has in zip(doses, has_reached, strict=True) if has}:
+        first, last = bisect_left(order, dose), bisect_right(order, dose)
+        missing = max(MIN_NEIGHBOURS, len(order) // 10) - (last - first)
+        pad = max(0, math.ceil(missing / 2))
+        first, last = max(0, first - pad), min(len(order), last + pad)
+        shares[dose] = float(total[last] - total[first]) / (last - first)
+    enough = min(NEARLY_ALL, max(shares.values(), default=0.0))
+    return min((dose for dose, share in shares.items() if share >= enough), default=math.inf)
 
 
 def _worst_step(trace: StepTrace) -> int:

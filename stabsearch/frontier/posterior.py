@@ -1,158 +1,156 @@
-"""What the trials say of each context's threshold: exact posteriors on a grid.
+"""What the trials say of each context's threshold, as numbers with intervals.
 
-Shape letters: C contexts, T thresholds, S slopes, X intensities. Everything in decades.
+Shape letters: C contexts, T and U thresholds, S slopes, J shapes, Q failure rates of dead contexts,
+N draws. Decades.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.special import ndtr
+from scipy.stats import qmc
 
-from stabsearch.frontier.curve import FailureCurve, Floats, slope_prior
+from stabsearch.frontier.curve import BANDS_B, SLOPES_S, FailureCurve, Floats
+from stabsearch.frontier.evidence import Evidence
+from stabsearch.frontier.inference import DEAD_RATE_Q, Inferred, data_of, infer
+from stabsearch.frontier.likelihood import STEP, Grid, Span
+from stabsearch.frontier.prior import Prior
 
-PADDING = 0.8  # decades; chosen: how far beyond the range a threshold may lie, each side
-STEP = 0.05  # decades; chosen: finer than what tens of trials resolve
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What happened at one intensity of one context."""
-
-    x: float
-    """Intensity, decades."""
-    survived: int
-    failed: int
-
-
-Evidence = tuple[Tally, ...]
-
-
-def tallied(outcomes: Iterable[tuple[float, bool]]) -> Evidence:
-    """Return one tally per distinct intensity, ascending, from (intensity, failed) pairs.
-
-    >>> tallied([(-3.0, True), (-4.0, False), (-3.0, False)])
-    (Tally(x=-4.0, survived=1, failed=0), Tally(x=-3.0, survived=1, failed=1))
-    """
-    counts: dict[float, list[int]] = {}
-    for x, failed in outcomes:
-        counts.setdefault(x, [0, 0])[int(failed)] += 1
-    return tuple(Tally(x, *counts[x]) for x in sorted(counts))
-
-
-@dataclass(frozen=True)
-class Span:
-    """The intensities searched, low and high included, decades."""
-
-    low: float
-    high: float
-
-    def widened(self, evidence: Iterable[Evidence]) -> Span:
-        """Return the span that also holds every trial."""
-        xs = [tally.x for tallies in evidence for tally in tallies]
-        return Span(min([self.low, *xs]), max([self.high, *xs]))
-
-    def thresholds(self) -> Floats:
-        """Return the threshold grid, ``PADDING`` beyond both ends, step at most ``STEP``."""
-        return _even(self.low - PADDING, self.high + PADDING)
-
-    def candidates(self) -> Floats:
-        """Return the intensities worth proposing, both ends included; one if the span is a point."""
-        return _even(self.low, self.high)
-
-
-def _even(low: float, high: float) -> Floats:
-    cells = int(np.ceil((high - low) / STEP - 1e-9))
-    return np.linspace(low, high, cells + 1) if cells else np.array([low])
-
-
-@lru_cache(maxsize=16)
-def failure_table(curve: FailureCurve, searched: Span, thresholds: Span) -> Floats:
-    """Return P(fail) of every candidate of ``searched`` on a threshold grid: [X, T, S], read-only."""
-    table_XTS = curve.failure_probability(searched.candidates(), thresholds.thresholds())
-    table_XTS.flags.writeable = False
-    return table_XTS
+_ROUGHNESS_MEAN = -0.25  # nats of log-hazard; chosen on simulated rough boundaries
+_ROUGHNESS_SD = 0.7  # nats of log-hazard; chosen on simulated rough boundaries
+_SMALLEST_ROUGHNESS = 0.05  # decades; chosen: however steep, seeds and versions move a boundary this much
+_DRAWS = 1024  # chosen: a power of two, as Sobol sequences want; the error of a share is below 0.01
+_DRAWS_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Joint weights of threshold and slope, per context."""
+    """Thresholds of all contexts together; a dead context's threshold lies below everything."""
 
     curve: FailureCurve
-    span: Span
-    """What the threshold grid was made for."""
-    theta_T: Floats
-    weight_CTS: Floats
-    """Sums to 1 in each context."""
+    grid: Grid
+    inferred: Inferred
+
+    @cached_property
+    def threshold_weight(self) -> Floats:
+        """Return the weight of each threshold if the context is not dead: [C, T], sum 1 per context."""
+        weight_CT: Floats = self._rough_weight.sum(2)
+        return weight_CT
+
+    @cached_property
+    def _smooth_weight(self) -> Floats:
+        """Return the weights of threshold and slope: [C, T, S]."""
+        weight_CTJ = self.inferred.weight_CTJ
+        weight_CTS: Floats = weight_CTJ.reshape(*weight_CTJ.shape[:2], len(SLOPES_S), len(BANDS_B)).sum(3)
+        return weight_CTS
+
+    @cached_property
+    def _rough_weight(self) -> Floats:
+        """Return the weights of threshold and slope, with room for what a smooth curve misses: [C, T, S].
+
+        A model discrepancy in the sense of Kennedy and O'Hagan 2001. Real boundaries are rough
+        (fractal, arXiv:2402.06184), and the frontier is where a rough curve first crosses the risk:
+        somewhat below where the smooth one does, by a distance that shrinks as the curve steepens.
+        """
+        roughness_STU = _roughness(self.grid.size)
+        rough_CTS: Floats = np.einsum("cts,stu->cus", self._smooth_weight, roughness_STU, optimize=True)
+        return rough_CTS
 
     def quantile(self, probability: float) -> Floats:
-        """Return the threshold's quantile in each context: shape [C], decades.
+        """Return the threshold's quantile in each context: shape [C], decades, -inf if it is dead.
 
         A grid point stands for the cell around it, with even density inside, so that quantiles
         move smoothly instead of jumping from point to point.
         """
-        step = self.theta_T[1] - self.theta_T[0]
-        edges = np.append(self.theta_T - step / 2, self.theta_T[-1] + step / 2)
-        cdf_CT = np.cumsum(self.weight_CTS.sum(2), axis=1)
-        return np.array([np.interp(probability, np.append(0.0, cdf_T), edges) for cdf_T in cdf_CT])
+        return np.array(
+            [self._quantiles(c, np.array([probability]))[0] for c in range(len(self.threshold_weight))]
+        )
 
     def safe_probability(self, x: float) -> Floats:
         """Return the probability that the threshold lies at or above ``x``: shape [C]."""
-        safe_C: Floats = self.weight_CTS[:, self.theta_T >= x].sum((1, 2))
-        return safe_C
+        safe_C: Floats = self.threshold_weight[:, self.grid.thresholds() >= x].sum(1)
+        return (1 - self.inferred.dead_C) * safe_C
+
+    def expected_error(self, searched: Span) -> Floats:
+        """Return how far the threshold is expected to lie from its median, inside the range: [C]."""
+        theta_T = np.clip(self.grid.thresholds(), searched.low, searched.high)
+        median_C = np.clip(self.quantile(0.5), searched.low, searched.high)
+        alive_C = (self.threshold_weight * np.abs(theta_T - median_C[:, None])).sum(1)
+        dead_C = self.inferred.dead_C
+        error_C: Floats = (1 - dead_C) * alive_C + dead_C * (median_C - searched.low)
+        return error_C
+
+    def draws(self) -> Floats:
+        """Return draws of all thresholds together: [N, C], -inf where a context is dead.
+
+        The exact marginals, coupled by the correlations of their Gaussian approximation (a Gaussian
+        copula); the same numbers at every call.
+        """
+        covariance_CC = self.inferred.covariance_CC
+        sd_C = np.sqrt(np.diag(covariance_CC))
+        sobol = qmc.MultivariateNormalQMC(
+            np.zeros(len(sd_C)), covariance_CC / np.outer(sd_C, sd_C), seed=_DRAWS_SEED
+        )
+        share_NC = ndtr(sobol.random(_DRAWS))
+        return np.stack([self._quantiles(c, share_NC[:, c]) for c in range(len(sd_C))], axis=1)
 
     def failure_probability(self, context: int, x: float) -> float:
         """Return the posterior mean of P(fail) at one intensity of one context."""
-        return float((self.weight_CTS[context] * self._failure(x)).sum())
+        probability, weight = self._failure(context, x)
+        return float(probability @ weight)
 
     def failure_interval(self, context: int, x: float, confidence: float) -> tuple[float, float]:
         """Return the central credible interval of P(fail) at one intensity of one context."""
-        probability, weight = self._failure(x).ravel(), self.weight_CTS[context].ravel()
+        probability, weight = self._failure(context, x)
         order = np.argsort(probability)
         cdf = np.cumsum(weight[order])
         tail = (1 - confidence) / 2
         low, high = np.searchsorted(cdf, [tail, min(1 - tail, cdf[-1])])
         return float(probability[order[low]]), float(probability[order[high]])
 
-    def after(self, context: int, x: float, *, failed: bool) -> Posterior:
-        """Return the posterior with one more trial in one context."""
-        failure_TS = self._failure(x)
-        weight_TS = self.weight_CTS[context] * (failure_TS if failed else 1 - failure_TS)
-        weight_CTS = self.weight_CTS.copy()
-        weight_CTS[context] = weight_TS / weight_TS.sum()
-        return replace(self, weight_CTS=weight_CTS)
+    def slope(self, context: int, probability: float) -> float:
+        """Return a quantile of the slope, nats of log-hazard per decade, in one context."""
+        weight_S = self._smooth_weight[context].sum(0)
+        position = int(np.searchsorted(np.cumsum(weight_S), probability - 1e-12))
+        return float(SLOPES_S[min(position, len(SLOPES_S) - 1)])
 
-    def _failure(self, x: float) -> Floats:
-        failure_TS: Floats = self.curve.failure_probability(np.array([x]), self.theta_T)[0]
-        return failure_TS
+    def _quantiles(self, context: int, probability_N: Floats) -> Floats:
+        dead = self.inferred.dead_C[context]
+        edges = np.append(self.grid.thresholds() - STEP / 2, self.grid.thresholds()[-1] + STEP / 2)
+        cdf = dead + (1 - dead) * np.append(0.0, np.cumsum(self.threshold_weight[context]))
+        alive_N = np.interp(probability_N, cdf, edges)
+        return np.where(probability_N < dead, -np.inf, alive_N)
 
+    def _failure(self, context: int, x: float) -> tuple[Floats, Floats]:
+        """Return the values that P(fail) may have, and their weights.
 
-def independent_posterior(curve: FailureCurve, searched: Span, evidence: Sequence[Evidence]) -> Posterior:
-    """Return each context's posterior from its own trials alone.
-
-    The prior is flat over the threshold grid and log-normal over slopes: with no trials the median
-    is the middle of the range, and about one in seven thresholds lies beyond either end of four
-    decades. Trials outside the searched span widen the grid.
-    """
-    span = searched.widened(evidence)
-    theta_T = span.thresholds()
-    prior_TS = np.broadcast_to(np.log(slope_prior()), (len(theta_T), len(slope_prior())))
-    weight_CTS = np.empty((len(evidence), *prior_TS.shape))
-    for context, tallies in enumerate(evidence):
-        log_TS = prior_TS + _log_likelihood(curve, theta_T, tallies)
-        weight_TS = np.exp(log_TS - log_TS.max())
-        weight_CTS[context] = weight_TS / weight_TS.sum()
-    return Posterior(curve, span, theta_T, weight_CTS)
+        An average over seeds and nearby rates, which the smooth curve predicts best (measured).
+        """
+        failure_TS = self.curve.failure_probability(x - self.grid.thresholds(), SLOPES_S)
+        dead = self.inferred.dead_C[context]
+        dead_Q = dead * self.inferred.dead_rate_CQ[context]
+        weight = np.concatenate([(1 - dead) * self._smooth_weight[context].ravel(), dead_Q])
+        return np.concatenate([failure_TS.ravel(), DEAD_RATE_Q]), weight
 
 
-def _log_likelihood(curve: FailureCurve, theta_T: Floats, tallies: Evidence) -> Floats:
-    """Return the log-likelihood of one context's trials: [T, S]."""
-    failure_XTS = curve.failure_probability(np.array([tally.x for tally in tallies]), theta_T)
-    failed_X = np.array([tally.failed for tally in tallies], dtype=float)
-    survived_X = np.array([tally.survived for tally in tallies], dtype=float)
-    hit = failed_X > 0
-    log_TS: Floats = np.tensordot(failed_X[hit], np.log(failure_XTS[hit]), 1)
-    clean = survived_X > 0
-    return log_TS + np.tensordot(survived_X[clean], np.log1p(-failure_XTS[clean]), 1)
+@lru_cache(maxsize=16)
+def _roughness(size: int) -> Floats:
+    """Return where a threshold lies given where the smooth curve has it: [S, T, T], rows sum to 1."""
+    theta_T = STEP * np.arange(size)
+    sd_S = np.hypot(_SMALLEST_ROUGHNESS, _ROUGHNESS_SD / SLOPES_S)
+    distance_STT = theta_T[None, None, :] - theta_T[None, :, None] - _ROUGHNESS_MEAN / SLOPES_S[:, None, None]
+    weight_STT = np.exp(-0.5 * (distance_STT / sd_S[:, None, None]) ** 2)
+    rows_STT: Floats = weight_STT / weight_STT.sum(2, keepdims=True)
+    return rows_STT
+
+
+def posterior_of(
+    curve: FailureCurve, searched: Span, evidence: Sequence[Evidence], prior: Prior
+) -> Posterior:
+    """Return the posterior of all contexts; trials outside the searched span widen the grid."""
+    grid = Grid.around(searched, evidence)
+    return Posterior(curve, grid, infer(grid, prior, data_of(curve, grid, evidence)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stabsearch.frontier.curve import Floats
-from stabsearch.frontier.posterior import Span
+from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.row import FrontierRow
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.frontier.verdict import ContextVerdict

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from stabsearch.frontier.posterior import Span
+from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.frontier.verdict import ContextVerdict, verdict_of
 
@@ -32,6 +32,9 @@ class FrontierRow:
     """Those that failed because of their hyperparameters."""
     verdict: str
     """A ``ContextVerdict``."""
+    non_monotone: bool
+    """Failures stand where a curve that grows with the learning rate cannot have them: there is an
+    island of instability below the frontier, or something else than the learning rate decides."""
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
@@ -47,11 +50,14 @@ def frontier_row(
     trials: ContextTrials,
     interval: tuple[float, float, float],
     learning_rate_range: tuple[float, float],
+    *,
+    is_contradicted: bool,
+    is_low_end_broken: bool,
 ) -> FrontierRow:
     """Return the row of one context from the low, median and high of its threshold, in decades."""
     lowest, highest = learning_rate_range
     searched = Span(math.log10(lowest), math.log10(highest))
-    verdict = verdict_of(trials.num_trials, *interval, searched)
+    verdict = verdict_of(trials.num_trials, interval, searched, is_low_end_broken=is_low_end_broken)
     low, median, high = (min(max(10.0**x, lowest), highest) for x in interval)
     is_dead = verdict is ContextVerdict.NO_STABLE_REGION
     return FrontierRow(
@@ -63,4 +69,5 @@ def frontier_row(
         num_trials=trials.num_trials,
         num_failed=trials.num_failed,
         verdict=verdict.value,
+        non_monotone=is_contradicted,
     )

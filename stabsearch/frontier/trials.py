@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from stabsearch.errors import UserError
-from stabsearch.frontier.posterior import Evidence, tallied
-from stabsearch.records import PRECISIONS, Context, Grade, Outcome
+from stabsearch.frontier.evidence import Evidence, Observation, Result, tallied
+from stabsearch.records import PRECISIONS, Context, Grade, Outcome, Stage
 
 CONTEXT_COLUMNS = ("precision", "warmup_steps", "max_grad_norm")
 TRIAL_COLUMNS = ("learning_rate", *CONTEXT_COLUMNS, "outcome")
@@ -35,7 +35,7 @@ class ContextTrials:
     @property
     def num_trials(self) -> int:
         """Return how many trials are evidence."""
-        return sum(tally.survived + tally.failed for tally in self.evidence)
+        return sum(tally.num_trials for tally in self.evidence)
 
     @property
     def num_failed(self) -> int:
@@ -51,25 +51,30 @@ class ContextTrials:
 def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tuple[ContextTrials, ...]:
     """Return the evidence of every context that is declared or occurs, in a fixed order.
 
-    Rows whose outcome proves nothing (out of memory, lost, interrupted, ...) are left out; their
-    other columns are not looked at. The order of the rows does not matter.
+    Rows whose outcome proves nothing (out of memory, lost, ...) and learning-rate ramps are left
+    out; their other columns are not looked at. An interrupted trial was alive for as long as it ran
+    at its peak learning rate. The order of the rows does not matter.
 
     Raises:
         TableError: missing column, unknown outcome, unusable learning rate or context value.
     """
     require_columns(trials, TRIAL_COLUMNS)
     outcomes = [_outcome(value, row) for row, value in trials["outcome"].items()]
-    kept = trials[np.array([outcome.is_evidence for outcome in outcomes], dtype=bool)]
-    failed = [outcome.is_failure for outcome in outcomes if outcome.is_evidence]
-    points = zip(contexts_of(kept), log_learning_rates(kept), failed, _learned(kept, failed), strict=True)
-    groups: dict[Context, list[tuple[float, bool, bool]]] = {_plain(context): [] for context in contexts}
-    for context, x, has_failed, has_learned in points:
-        groups.setdefault(context, []).append((x, has_failed, has_learned))
+    exposures = _exposures(trials, outcomes)
+    kept = trials[np.array(exposures) > 0]
+    endings = zip(outcomes, _grades(trials), exposures, strict=True)
+    results = [(_result(outcome, grade), exposure) for outcome, grade, exposure in endings if exposure > 0]
+    learned = _learned(kept, [result is Result.FAILED for result, _ in results])
+    groups: dict[Context, list[tuple[Observation, bool]]] = {_plain(context): [] for context in contexts}
+    points = zip(contexts_of(kept), log_learning_rates(kept), results, learned, strict=True)
+    for context, x, (result, exposure), has_learned in points:
+        observation = Observation(x, result, exposure)
+        groups.setdefault(context, []).append((observation, has_learned and exposure >= 1))
     return tuple(
         ContextTrials(
             context,
-            tallied((x, has_failed) for x, has_failed, _ in groups[context]),
-            sum(has_learned for *_, has_learned in groups[context]),
+            tallied(observation for observation, _ in groups[context]),
+            sum(has_learned for _, has_learned in groups[context]),
         )
         for context in sorted(groups, key=context_order)
     )
@@ -148,6 +153,37 @@ def _outcome(value: Any, row: Any) -> Outcome:
         raise TableError(
             f"row {row}: column 'outcome': unknown outcome {value!r}", f"known: {', '.join(sorted(Outcome))}"
         ) from None
+
+
+def _exposures(trials: pd.DataFrame, outcomes: Sequence[Outcome]) -> list[float]:
+    """Return the share of its horizon each row was seen for: 1 for evidence, 0 where nothing is proven."""
+    ramps = trials["stage"].eq(Stage.RAMP.value) if "stage" in trials.columns else np.zeros(len(trials), bool)
+    shares = [
+        1.0 if outcome.is_evidence else _alive_share(row) if outcome is Outcome.INTERRUPTED else 0.0
+        for outcome, (_, row) in zip(outcomes, trials.iterrows(), strict=True)
+    ]
+    return [0.0 if is_ramp else share for is_ramp, share in zip(ramps, shares, strict=True)]
+
+
+def _alive_share(row: pd.Series[Any]) -> float:
+    """Return how much of its time at the peak learning rate a stopped trial had behind it."""
+    try:
+        steps, horizon, warmup = (float(row[name]) for name in ("steps", "horizon", "warmup_steps"))
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    share = (steps - warmup) / (horizon - warmup) if horizon > warmup else 0.0
+    return min(max(share, 0.0), 0.999) if math.isfinite(share) else 0.0
+
+
+def _grades(trials: pd.DataFrame) -> list[Any]:
+    return list(trials["grade"]) if "grade" in trials.columns else [None] * len(trials)
+
+
+def _result(outcome: Outcome, grade: Any) -> Result:
+    if outcome.is_failure:
+        return Result.FAILED
+    graded = {Grade.CLEAN.value: Result.CLEAN, Grade.DEGRADED.value: Result.DEGRADED}
+    return graded.get(grade, Result.SURVIVED) if isinstance(grade, str) else Result.SURVIVED
 
 
 def _learned(trials: pd.DataFrame, failed: Sequence[bool]) -> list[bool]:

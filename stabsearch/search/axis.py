@@ -80,6 +80,20 @@ class Levels:
         share = (axis.position(value) - axis.low) / (axis.high - axis.low)
         return min(int(share * _BINS), _BINS - 1)
 
+    @property
+    def values(self) -> list[Any]:
+        """Return what stands for each level: the choice, the integer, the bin's number."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return list(self.distribution.choices)
+        if self._exact_count is None:
+            return list(range(_BINS))
+        return [self.distribution.low + level * (self.distribution.step or 1) for level in range(self.count)]
+
+    @property
+    def is_numeric(self) -> bool:
+        """True when all values are numbers."""
+        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+
     def draw(self, level: int, rng: np.random.Generator) -> Any:
         """Return a value of this level; inside a bin, any value is as likely."""
         if isinstance(self.distribution, CategoricalDistribution):

@@ -6,11 +6,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stabsearch.errors import UserError
+from stabsearch.frontier.bridges import at_base_horizon
+from stabsearch.frontier.confirming import Confirming, certificate_of
 from stabsearch.frontier.fit import fit
-from stabsearch.frontier.rounds import Round, last_round
+from stabsearch.frontier.rounds import Round, rounds
+from stabsearch.frontier.stopping import SearchEnd, Stopping, search_end, searching
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.records.frame import trials_frame
 
@@ -32,25 +36,40 @@ class Stages:
 
     trials: int
     """Trials in all."""
-    required: int
-    """Fresh seeds that a confirmation needs."""
+    confirming: Confirming
+    """How a candidate is confirmed."""
 
     @property
     def reserved(self) -> int:
         """Return how many trials are kept for confirmation: never more than half of the budget."""
-        return min(self.required, self.trials // 2)
+        return min(self.confirming.most_trials, self.trials // 2)
+
+    @property
+    def searched(self) -> int:
+        """Return how many trials the search may take, canary included."""
+        return self.trials - self.reserved
 
 
 def fitted(sweep: Sweep, contexts: Sequence[Context], records: Sequence[TrialRecord]) -> Frontier:
-    """Return the frontier that a sweep's records show, one row per searched context."""
+    """Return the frontier that a sweep's records show, one row per searched context.
+
+    Bridge trials count as they stood at the horizon of the others.
+    """
     rates = sweep.search.learning_rate
+    seen = at_base_horizon(records, sweep.outcomes)
     return fit(
-        trials_frame(record for record in records if record.plan.context in contexts),
+        trials_frame(record for record in seen if record.plan.context in contexts),
         max_failure_probability=sweep.risk.max_failure_probability,
         learning_rate_range=(rates.low, rates.high),
         confidence=sweep.risk.confidence,
         contexts=contexts,
     )
+
+
+def stopping_of(sweep: Sweep, stages: Stages) -> Stopping:
+    """Return how long a sweep's search goes on."""
+    search = sweep.search
+    return Stopping(search.goal, search.tolerance, stages.searched, sweep.budget.wall_clock, sweep.outcomes)
 
 
 class Campaign:
@@ -76,6 +95,7 @@ class Campaign:
         self._waiting = deque(study.unfinished())
         self._in_flight: dict[int, TrialPlan] = {}
         self._seen: list[TrialRecord] = []
+        self._judged: tuple[int, SearchEnd | None] | None = None  # by number of search trials: it says it all
 
     @property
     def problem(self) -> UserError | None:
@@ -161,9 +181,29 @@ class Campaign:
             return self._next_canary(spent)
         if canary.outcome.is_failure:
             return None
-        if spent < self._stages.trials - self._stages.reserved:
+        if spent >= self._stages.trials:
+            return None
+        end = self._search_end(records)
+        if end is SearchEnd.NOTHING_STABLE:
+            return None
+        if spent < self._stages.searched and (end is None or self._lacks_a_candidate(records)):
             return self._study.ask()
-        return self._confirming(records) if spent < self._stages.trials else None
+        return self._confirming(records)
+
+    def _lacks_a_candidate(self, records: Sequence[TrialRecord]) -> bool:
+        """Return whether there is nothing to confirm yet: a search without an answer goes on."""
+        plans = [*(record.plan for record in records), *self._in_flight.values()]
+        if not self._stages.confirming.required or any(plan.stage is Stage.CONFIRM for plan in plans):
+            return False
+        return self.frontier().recommend() is None
+
+    def _search_end(self, records: Sequence[TrialRecord]) -> SearchEnd | None:
+        known = searching(records)
+        if self._judged is None or self._judged[0] != len(known):
+            fit_to = partial(fitted, self._sweep, self._contexts)
+            stopping = stopping_of(self._sweep, self._stages)
+            self._judged = len(known), search_end(known, self._contexts, stopping, fit_to)
+        return self._judged[1]
 
     def _next_canary(self, spent: int) -> TrialPlan | None:
         """Return the first trial of all; nothing runs beside it."""
@@ -174,24 +214,46 @@ class Campaign:
     def _confirming(self, records: list[TrialRecord]) -> TrialPlan | None:
         """Return the next trial on the candidate; a candidate that failed is replaced."""
         in_flight = list(self._in_flight.values())
-        if any(plan.stage is not Stage.CONFIRM for plan in in_flight):
+        is_searching = any(plan.stage is not Stage.CONFIRM for plan in in_flight)
+        if is_searching or not self._stages.confirming.required:
             return None
-        latest = last_round(records, in_flight)
-        if latest is None or (not latest.is_open and not latest.running):
-            return self._new_candidate()
-        return self._one_more(latest)
+        so_far = rounds(records, in_flight, self._sweep.outcomes)
+        latest = so_far[-1] if so_far else None
+        if latest is None or not latest.is_open:
+            return None if in_flight else self._new_candidate(so_far)
+        return self._one_more(latest, records)
 
-    def _one_more(self, latest: Round) -> TrialPlan | None:
-        enough = latest.survived + latest.running >= self._stages.required
-        if enough or not latest.is_open:
+    def _one_more(self, latest: Round, records: Sequence[TrialRecord]) -> TrialPlan | None:
+        """Return one more fresh seed, or a bridge trial once enough of them have survived."""
+        rules = self._sweep.outcomes
+        seen = at_base_horizon(records, rules)
+        needed = certificate_of(latest, seen, self.frontier(), self._stages.confirming, rules).required
+        if latest.survived + latest.running < needed:
+            confirms = latest.learning_rate if latest.is_stressed else None
+            return self._study.ask_fixed(latest.context, latest.tested, Stage.CONFIRM, confirms=confirms)
+        is_passed = latest.survived >= needed
+        return self._next_bridge(latest) if is_passed else None
+
+    def _next_bridge(self, latest: Round) -> TrialPlan | None:
+        confirming = self._stages.confirming
+        if latest.bridged + latest.broke_later + latest.bridging >= confirming.bridge_trials:
             return None
-        return self._study.ask_fixed(latest.context, latest.learning_rate, Stage.CONFIRM)
+        return self._study.ask_fixed(
+            latest.context, latest.learning_rate, Stage.CONFIRM, horizon=confirming.bridge_horizon
+        )
 
-    def _new_candidate(self) -> TrialPlan:
-        recommendation = self.frontier().recommend() if self._stages.required else None
-        if recommendation is None:
+    def _new_candidate(self, so_far: Sequence[Round]) -> TrialPlan | None:
+        """Return the first trial on a candidate; without one the search goes on, unless too many failed."""
+        confirming = self._stages.confirming
+        if sum(not each.is_open for each in so_far) >= confirming.max_rounds:
+            return None
+        best = self.frontier().recommend()
+        tried = {(each.context, each.learning_rate) for each in so_far}
+        if best is None or (best.context, best.learning_rate) in tried:
             return self._study.ask()
-        return self._study.ask_fixed(recommendation.context, recommendation.learning_rate, Stage.CONFIRM)
+        rate = confirming.tested_rate(best, self._sweep.search.learning_rate.high)
+        confirms = best.learning_rate if rate > best.learning_rate else None
+        return self._study.ask_fixed(best.context, rate, Stage.CONFIRM, confirms=confirms)
 
     def _baseline(self) -> tuple[Context, float]:
         """Return the conservative baseline: fp32, a usual learning rate, longest warmup, clip 1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from stabsearch.frontier.acquisition import Pending, Proposal, next_trial, safe_side_trials, safety_probe
+from stabsearch.frontier.acquisition import Proposal, next_trial, safety_probe
 from stabsearch.frontier.curve import FailureCurve
-from stabsearch.frontier.posterior import Span, independent_posterior, tallied
+from stabsearch.frontier.evidence import Observation, tallied
+from stabsearch.frontier.likelihood import Span
+from stabsearch.frontier.prior import Prior, factor_of, factored_prior
+from stabsearch.frontier.problem import Goal, Pending, Problem
 from stabsearch.search.axis import Axis, context_levels
 from stabsearch.search.numbered_random import NumberedRandomSampler
-from stabsearch.search.told import EvidenceSource, proven, running
+from stabsearch.search.told import EvidenceSource, alive_for, proven, running
 
 _MAX_CONTEXTS = 256  # chosen: a suggestion stays below 0.1 s
 
@@ -47,6 +50,9 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
             latest trial, so the first trial of a study is random.
         evidence: replaces the values of finished trials, for outcomes that depend on other trials.
         probe_every: one trial in this many checks the safe side of a context; 0: none does.
+        goal: ``map``: learn the frontier of every context; ``recommend``: spend trials where the
+            highest frontier may be.
+        cost_exponent: divide what a trial is expected to teach by its expected cost to this power.
 
     Raises:
         ValueError: an impossible probability, or a study with several objectives.
@@ -61,6 +67,8 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         search_space: Mapping[str, BaseDistribution] | None = None,
         evidence: EvidenceSource | None = None,
         probe_every: int = 6,
+        goal: Goal = "map",
+        cost_exponent: float = 0.0,
     ) -> None:
         if probe_every < 0:
             raise ValueError(f"probe_every must be 0 or above, got {probe_every}")
@@ -70,6 +78,7 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         self._search_space = dict(search_space) if search_space is not None else None
         self._evidence = evidence
         self._probe_every = probe_every
+        self._goal, self._cost_exponent = goal, cost_exponent
         self._independent = NumberedRandomSampler(self._seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -108,22 +117,25 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
     ) -> dict[str, Any]:
         observed = _Observed(space, self._intensity)
         facts = [
-            (*place, failed) for t, failed in proven(study, self._evidence) if (place := observed.place(t))
+            (*place, result) for t, result in proven(study, self._evidence) if (place := observed.place(t))
         ]
-        places = [place for t in running(study, but=trial) if (place := observed.place(t))]
+        places = [(*place, alive_for(t)) for t in running(study, but=trial) if (place := observed.place(t))]
         contexts = observed.contexts([*(fact[0] for fact in facts), *(place[0] for place in places)], rng)
         position = {context: index for index, context in enumerate(contexts)}
-        outcomes: list[list[tuple[float, bool]]] = [[] for _ in contexts]
-        for context, x, failed in facts:
-            outcomes[position[context]].append((x, failed))
-        evidence = [tallied(each) for each in outcomes]
-        posterior = independent_posterior(self._curve, observed.span, evidence)
-        proposal = None
-        if self._is_probe(trial.number, len(contexts)):
-            proposal = safety_probe(posterior, observed.span, safe_side_trials(posterior, evidence), rng)
-        if proposal is None:
-            pending = [Pending(position[context], x) for context, x in places]
-            proposal = next_trial(posterior, observed.span, pending, rng)
+        observations: list[list[Observation]] = [[] for _ in contexts]
+        for context, x, result in facts:
+            observations[position[context]].append(Observation(x, result))
+        problem = Problem(
+            self._curve,
+            observed.span,
+            observed.prior(contexts),
+            [tallied(each) for each in observations],
+            [Pending(position[context], x, exposure) for context, x, exposure in places],
+            self._goal,
+            self._cost_exponent,
+        )
+        proposal = safety_probe(problem, rng) if self._is_probe(trial.number, len(contexts)) else None
+        proposal = proposal or next_trial(problem, rng)
         return observed.parameters(contexts[proposal.context], proposal, rng)
 
     def _is_probe(self, number: int, num_contexts: int) -> bool:
@@ -151,7 +163,7 @@ class _Observed:
         if not math.isfinite(x):
             return None
         context = tuple(level for level in levels if level is not None)
-        return (context, x) if len(context) == len(levels) else None
+        return (context, self.span.rounded(x)) if len(context) == len(levels) else None
 
     def contexts(self, seen: Iterable[Levelled], rng: np.random.Generator) -> list[Levelled]:
         """Return every context; of very many, those seen so far and random ones."""
@@ -161,6 +173,14 @@ class _Observed:
         drawn = (tuple(int(rng.integers(count)) for count in counts) for _ in range(_MAX_CONTEXTS))
         kept = dict.fromkeys(seen)
         return list(dict.fromkeys((*kept, *drawn)))[: max(_MAX_CONTEXTS, len(kept))]
+
+    def prior(self, contexts: Sequence[Levelled]) -> Prior:
+        """Return what is believed of the contexts before any trial."""
+        values = {
+            factor_of(name, is_numeric=level.is_numeric): [level.values[context[i]] for context in contexts]
+            for i, (name, level) in enumerate(self._levels.items())
+        }
+        return factored_prior(values, self.span, len(contexts))
 
     def parameters(self, context: Levelled, proposal: Proposal, rng: np.random.Generator) -> dict[str, Any]:
         """Return the values to try."""

@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 
 from stabsearch.config.model import SamplerName
 from stabsearch.errors import UserError
+from stabsearch.frontier.problem import Goal
 from stabsearch.search.even_grid import EvenGridSampler
 from stabsearch.search.frontier_sampler import FrontierSampler
 from stabsearch.search.numbered_random import NumberedRandomSampler, numbered_seed
@@ -41,6 +42,7 @@ def make_sampler(
     search_space: Mapping[str, BaseDistribution],
     evidence: EvidenceSource | None = None,
     grid_levels: int = 11,
+    goal: Goal = "map",
 ) -> BaseSampler:
     """Return a new sampler, of which nothing has to be kept from one trial to the next.
 
@@ -52,14 +54,16 @@ def make_sampler(
         evidence: what finished trials prove; only the frontier sampler asks, the others see the
             values that the study was told.
         grid_levels: learning rates of the grid, evenly spaced on the logarithmic axis.
+        goal: what the frontier sampler spends trials on; the others have none.
 
     Raises:
         UserError: a name that is not known, or ``gp`` where torch is not installed.
     """
     if name == "frontier":
         return FrontierSampler(
-            INTENSITY, max_failure_probability, seed, search_space=search_space, evidence=evidence
-        )
+            INTENSITY, max_failure_probability, seed,
+            search_space=search_space, evidence=evidence, goal=goal,
+        )  # fmt: skip
     if name == "grid":
         return EvenGridSampler(search_space, {INTENSITY: grid_levels}, seed)
     return _optuna_sampler(name, seed)

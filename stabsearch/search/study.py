@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from stabsearch.config import Search
+from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Context, Grade, OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
 from stabsearch.search.stored import (
@@ -124,15 +125,27 @@ class SweepStudy:
         trial = self._study.ask(fixed_distributions=self._space)
         return self._planned(trial, Stage.SEARCH)
 
-    def ask_fixed(self, context: Context, learning_rate: float, stage: Stage) -> TrialPlan:
-        """Return a trial on exactly this configuration, inside the searched space or not."""
+    def ask_fixed(
+        self, context: Context, learning_rate: float, stage: Stage,
+        *, confirms: float | None = None, horizon: int | None = None,
+    ) -> TrialPlan:  # fmt: skip
+        """Return a trial on exactly this configuration, inside the searched space or not.
+
+        Args:
+            context: precision, warmup and clip norm.
+            learning_rate: where it runs.
+            stage: what it is run for.
+            confirms: the lower learning rate that it vouches for, when it is a stress test.
+            horizon: optimizer steps, when it goes on for longer than the others.
+        """
         params = {"learning_rate": learning_rate, **context._asdict()}
+        further: dict[str, Any] = {"confirms": confirms, "horizon": horizon or self._horizon}
         if self._holds(params):
             self._study.sampler = RandomSampler(seed=0)
             self._study.enqueue_trial(params)
-            return self._planned(self._study.ask(fixed_distributions=self._space), stage)
+            return self._planned(self._study.ask(fixed_distributions=self._space), stage, further)
         number = len(self._study.get_trials(deepcopy=False))
-        plan = self._plan(number, params, stage)
+        plan = replace(self._plan(number, params, stage), **further)
         self._study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PLAN: asdict(plan)}))
         return plan
 
@@ -173,15 +186,16 @@ class SweepStudy:
         self._study.tell(number, value)
 
     def _scores(self) -> dict[int, float | None]:
-        return {record.plan.number: score(record) for record in self.records}
+        at_horizon = at_base_horizon(self.records, self._rules)
+        return {record.plan.number: score(record) for record in at_horizon}
 
     def _evidence(self, trials: Sequence[FrozenTrial]) -> list[float | None]:
         """Return the current score of each trial; labels may have changed since it was told."""
         scores = self._scores()
         return [scores.get(trial.number) for trial in trials]
 
-    def _planned(self, trial: Trial, stage: Stage) -> TrialPlan:
-        plan = self._plan(trial.number, trial.params, stage)
+    def _planned(self, trial: Trial, stage: Stage, further: Mapping[str, Any] | None = None) -> TrialPlan:
+        plan = replace(self._plan(trial.number, trial.params, stage), **(further or {}))
         trial.set_user_attr(PLAN, asdict(plan))
         return plan
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from stabsearch.frontier.evidence import Result
+
 SURVIVED, DEGRADED, FAILED = 1.0, 0.5, 0.0
 """What an objective returns: survived, survived but degraded, failed because of its hyperparameters."""
 
@@ -17,8 +19,11 @@ EvidenceSource = Callable[[Sequence[FrozenTrial]], Sequence[float | None]]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def proven(study: Study, evidence: EvidenceSource | None) -> list[tuple[FrozenTrial, bool]]:
-    """Return every trial that proves something, and whether it failed, in trial order.
+_RESULTS = {SURVIVED: Result.CLEAN, DEGRADED: Result.DEGRADED, FAILED: Result.FAILED}
+
+
+def proven(study: Study, evidence: EvidenceSource | None) -> list[tuple[FrozenTrial, Result]]:
+    """Return every trial that proves something, and what, in trial order.
 
     PRUNED counts as failed, FAIL proves nothing. ``evidence``, when given, replaces both the values
     and that rule for COMPLETE and PRUNED trials.
@@ -34,13 +39,21 @@ def proven(study: Study, evidence: EvidenceSource | None) -> list[tuple[FrozenTr
             raise ValueError(f"evidence gave {meaningless[0]!r}; allowed: 1.0, 0.5, 0.0 or None")
     else:
         values = [_told(trial) for trial in trials]
-    return [(t, v == FAILED) for t, v in zip(trials, values, strict=True) if v is not None]
+    return [(t, _RESULTS[v]) for t, v in zip(trials, values, strict=True) if v is not None]
 
 
 def running(study: Study, but: FrozenTrial) -> list[FrozenTrial]:
     """Return the trials whose outcome is not known yet, in trial order."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [trial for trial in trials if trial.number != but.number]
+
+
+def alive_for(trial: FrozenTrial) -> float:
+    """Return the share of its horizon that a running trial has survived: its latest report, 0 to 1."""
+    if not trial.intermediate_values:
+        return 0.0
+    latest = trial.intermediate_values[max(trial.intermediate_values)]
+    return float(latest) if 0 <= latest <= 1 else 0.0
 
 
 def _told(trial: FrozenTrial) -> float | None:

@@ -1,133 +1,99 @@
-"""Where the next trial teaches most."""
+"""Where the next trial goes."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from engine_samples import BRACKET, SPAN, generator, problem_of
 
-from stabsearch.frontier.acquisition import (
-    Pending,
-    expected_variance,
-    next_trial,
-    safe_side_trials,
-    safety_probe,
-    variance_reduction,
-)
-from stabsearch.frontier.curve import SLOPES_S, FailureCurve, slope_prior
-from stabsearch.frontier.posterior import Posterior, Span, independent_posterior, tallied
+from stabsearch.frontier.acquisition import next_trial, safe_side_trials, safety_probe
+from stabsearch.frontier.problem import Pending
 
-SPAN = Span(-6.0, -2.0)
-CURVE = FailureCurve(0.1)
-BRACKET = [(-4.4, False), (-4.2, False), (-3.9, False), (-3.5, True), (-3.2, True)]
-
-
-def posterior_of(*contexts: list[tuple[float, bool]]) -> Posterior:
-    """Return the posterior of these contexts' (intensity, failed) pairs."""
-    return independent_posterior(CURVE, SPAN, [tallied(outcomes) for outcomes in contexts])
-
-
-def generator(seed: int = 0) -> np.random.Generator:
-    """Return a seeded generator."""
-    return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize("risk", [0.01, 0.05, 0.1, 0.3])
-def test_the_curve_passes_through_the_risk_at_its_threshold(risk: float) -> None:
-    """Whatever the slope; below it fails less, above it more, never all or none."""
-    probability = FailureCurve(risk).failure_probability(
-        np.array([-9.0, -4.1, -4.0, -3.9, 9.0]), np.array([-4.0])
-    )
-    assert probability[2, 0] == pytest.approx(np.full(len(SLOPES_S), risk))
-    assert (np.diff(probability[1:4, 0], axis=0) > 0).all()
-    assert probability.min() > 0
-    assert probability.max() < 1
-
-
-def test_slope_weights_are_a_distribution_that_prefers_shallow_curves() -> None:
-    """Most of the weight lies at slopes that seeds blur, the safe assumption."""
-    assert slope_prior().sum() == pytest.approx(1.0)
-    assert SLOPES_S[slope_prior().argmax()] < 10
-
-
-def test_expected_variance_is_the_average_over_both_outcomes() -> None:
-    """Checked against really adding the trial."""
-    posterior = posterior_of(BRACKET)
-    now, after = expected_variance(posterior, SPAN)
-    theta = np.clip(posterior.theta_T, SPAN.low - 0.2, SPAN.high + 0.2)
-    x = SPAN.candidates()[45]
-
-    def variance(of: Posterior) -> float:
-        weight = of.weight_CTS[0].sum(1)
-        return float(weight @ theta**2 - (weight @ theta) ** 2)
-
-    fails = posterior.failure_probability(0, x)
-    expected = fails * variance(posterior.after(0, x, failed=True)) + (1 - fails) * variance(
-        posterior.after(0, x, failed=False)
-    )
-    assert now[0] == pytest.approx(variance(posterior))
-    assert after[0, 45] == pytest.approx(expected)
-    assert (after <= now[:, None] + 1e-9).all()
-
-
-def test_adding_trials_one_by_one_or_all_at_once_is_the_same() -> None:
-    """The posterior is exact."""
-    stepwise = posterior_of([])
-    for x, failed in BRACKET:
-        stepwise = stepwise.after(0, x, failed=failed)
-    assert stepwise.weight_CTS == pytest.approx(posterior_of(BRACKET).weight_CTS)
+KNOWN = [(float(x), bool(x > -4.0)) for x in np.linspace(-4.5, -3.5, 100)]
 
 
 def test_the_next_trial_goes_to_the_context_that_is_known_least() -> None:
     """And into the gap between survivors and failures."""
-    proposal = next_trial(posterior_of(BRACKET, [], BRACKET), SPAN, [], generator())
-    assert proposal.context == 1
-    inside = next_trial(posterior_of(BRACKET), SPAN, [], generator())
-    assert -4.4 < inside.x < -3.2
+    assert next_trial(problem_of(BRACKET, [], BRACKET, BRACKET), generator()).context == 1
+    assert -4.4 < next_trial(problem_of(BRACKET), generator()).x < -3.2
 
 
-def test_pending_trials_spread_concurrent_proposals_over_contexts() -> None:
-    """Four workers and four unknown contexts: each gets one."""
-    posterior, pending = posterior_of([], [], [], []), []
+def test_pending_trials_spread_concurrent_proposals() -> None:
+    """Four workers that know nothing yet: nobody repeats what another is doing."""
+    pending: list[Pending] = []
     for worker in range(4):
-        proposal = next_trial(posterior, SPAN, pending, generator(worker))
+        proposal = next_trial(problem_of([], [], [], [], pending=pending), generator(worker))
         pending.append(Pending(proposal.context, proposal.x))
-    assert {trial.context for trial in pending} == {0, 1, 2, 3}
+    gaps = [abs(a.x - b.x) for a in pending for b in pending if a is not b and a.context == b.context]
+    assert min(gaps, default=1.0) > 0.1
 
 
-def test_resolved_contexts_teach_less() -> None:
-    """After two hundred trials around its boundary a context is as good as finished."""
-    known = [(x, x > -4.0) for x in np.linspace(-4.5, -3.5, 200)]
-    gain = variance_reduction(posterior_of(known, BRACKET), SPAN)
-    assert gain[0].max() < 0.1 * gain[1].max()
+def test_a_trial_that_is_alive_so_far_counts_as_much_as_it_has_shown() -> None:
+    """The frontier rises with the share of the horizon that a running trial has survived."""
+    medians = [
+        problem_of(BRACKET, pending=[Pending(0, -3.4, share)]).posterior().quantile(0.5)[0]
+        for share in (0.0, 0.3, 0.9)
+    ]
+    assert medians == sorted(medians)
+    assert medians[0] + 0.05 < medians[2]
+    assert medians[2] < problem_of([*BRACKET, (-3.4, False)]).posterior().quantile(0.5)[0] + 0.02
+
+
+def test_recommending_spends_trials_only_where_the_highest_frontier_may_be() -> None:
+    """A map wants the low context too, once the high one is known better."""
+    low = [(-5.1 - 0.1 * i, False) for i in range(3)] + [(-4.5 + 0.1 * i, True) for i in range(3)]
+    high = [(-3.9 - 0.1 * i, False) for i in range(3)] + [(-3.7 + 0.1 * i, True) for i in range(3)]
+    chosen = {
+        goal: [next_trial(problem_of(low, high, goal=goal), generator(seed)).context for seed in range(3)]  # type: ignore[arg-type]
+        for goal in ("map", "recommend")
+    }
+    assert set(chosen["map"]) == {0}
+    assert set(chosen["recommend"]) == {1}
+
+
+def test_paying_attention_to_cost_moves_trials_up() -> None:
+    """Failures are cheap, survivors run to their horizon."""
+    free, dear = (next_trial(problem_of(BRACKET, cost_exponent=a), generator()).x for a in (0.0, 3.0))
+    assert dear > free
 
 
 def test_a_probe_goes_below_the_frontier_of_the_least_probed_context() -> None:
     """Where the model expects survival."""
-    posterior = posterior_of(BRACKET, BRACKET)
-    proposal = safety_probe(posterior, SPAN, np.array([3.0, 0.0]), generator())
+    problem = problem_of([*BRACKET, (-5.5, False), (-5.4, False), (-5.3, False)], BRACKET)
+    proposal = safety_probe(problem, generator())
     assert proposal is not None
     assert proposal.context == 1
-    assert proposal.x < posterior.quantile(0.25)[1]
+    assert proposal.x < problem.posterior().quantile(0.25)[1]
 
 
 def test_there_is_nothing_to_probe_where_no_safe_side_is_known() -> None:
-    """Unknown and dead contexts would only be sent to the bottom of the range."""
-    posterior = posterior_of([], [(-6.0, True)] * 4)
-    assert safety_probe(posterior, SPAN, np.zeros(2), generator()) is None
-    mixed = safety_probe(posterior_of([], BRACKET), SPAN, np.array([0.0, 9.0]), generator())
-    assert mixed is not None
-    assert mixed.context == 1
+    """A dead context would only be sent to the bottom of the range."""
+    assert safety_probe(problem_of([(-6.0, True)] * 6), generator()) is None
+
+
+def test_a_context_believed_dead_is_tried_at_the_low_end_once() -> None:
+    """Failures at high rates make it probable; a failure at the low end, in the same context, shows it."""
+    good = [(-3.4, False), (-3.0, False), (-2.8, True), (-2.6, True)]
+    bad = [(-3.0 - 0.5 * i, True) for i in range(5)]
+    probe = safety_probe(problem_of(good, good, bad, bad), generator())
+    assert probe is not None
+    assert probe.context in {2, 3}
+    assert probe.x < SPAN.low + 0.1
+    seen = [*bad, (-5.95, True)]
+    after = safety_probe(problem_of(good, good, seen, seen), generator())
+    assert after is not None
+    assert after.context in {0, 1}
 
 
 def test_trials_on_the_safe_side_are_counted() -> None:
     """Trials above the frontier are no probes."""
-    posterior = posterior_of(BRACKET, [(-2.1, True), (-2.2, True)])
-    assert safe_side_trials(posterior, [tallied(BRACKET), tallied([(-2.1, True), (-2.2, True)])])[1] == 0
+    problem = problem_of(BRACKET, [(-2.1, True), (-2.2, True)])
+    assert safe_side_trials(problem.posterior(), problem.evidence)[1] == 0
 
 
 def test_proposals_stay_in_the_range() -> None:
     """Also where the boundary lies beyond it, and after the jitter."""
     for seed, outcomes in enumerate([[(-2.0, False)] * 5, [(-6.0, True)] * 5]):
-        proposal = next_trial(posterior_of(outcomes), SPAN, [], generator(seed))
-        probe = safety_probe(posterior_of(outcomes), SPAN, np.zeros(1), generator(seed)) or proposal
+        problem = problem_of(outcomes)
+        proposal = next_trial(problem, generator(seed))
+        probe = safety_probe(problem, generator(seed)) or proposal
         assert SPAN.low <= min(proposal.x, probe.x) <= max(proposal.x, probe.x) <= SPAN.high

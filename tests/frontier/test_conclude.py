@@ -9,14 +9,18 @@ import pytest
 
 from stabsearch.errors import ExitCode
 from stabsearch.frontier import Frontier, Verdict, confirmation_trials, fit
-from stabsearch.frontier.conclude import Terms, conclude
+from stabsearch.frontier.conclude import conclude
+from stabsearch.frontier.confirming import Confirming
 from stabsearch.frontier.rounds import last_round
+from stabsearch.frontier.terms import Terms
 from stabsearch.records import Cause, Context, Grade, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.records.frame import trials_frame
 
 FP32 = Context("fp32", 0, 1.0)
 RANGE = (1e-5, 1.0)
-TERMS = Terms(0.1, 0.9, confirmation_trials(0.1, 0.9), horizon=100, max_steps=1000, caveats=("short",))
+TERMS = Terms(
+    0.1, 0.9, Confirming(confirmation_trials(0.1, 0.9)), horizon=100, max_steps=1000, caveats=("short",)
+)
 
 
 def record(
@@ -147,7 +151,8 @@ def test_no_trials_are_not_enough_evidence() -> None:
 def test_a_stricter_risk_needs_more_seeds() -> None:
     """22 survivors confirm 0.1 and not 0.05."""
     records = confirmed(searched(), 1e-3, 22)
-    strict = Terms(0.05, 0.9, confirmation_trials(0.05, 0.9), horizon=100, max_steps=1000)
+    confirming = Confirming(confirmation_trials(0.05, 0.9))
+    strict = Terms(0.05, 0.9, confirming, horizon=100, max_steps=1000)
     frontier = fit(trials_frame(records), 0.05, RANGE, 0.9, [FP32])
     answer = conclude(records, frontier, strict)
     assert answer.verdict is Verdict.UNCONFIRMED

@@ -34,5 +34,5 @@ def test_the_document_suffices_to_predict() -> None:
 def test_another_version_is_refused() -> None:
     """Rather than misread."""
     document = fit(table([]), 0.1, RANGE).to_json()
-    with pytest.raises(ValueError, match="frontier of version 99, this reads 1"):
+    with pytest.raises(ValueError, match="frontier of version 99, this reads 2"):
         Frontier.from_json({**document, "version": 99})

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 from frontier_samples import BF16, FP32, RANGE, Row, rows, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stabsearch.frontier import Frontier, fit
-from stabsearch.frontier.posterior import STEP
-from stabsearch.records import Context
+from stabsearch.frontier.likelihood import STEP
 
 light = settings(max_examples=40, deadline=None)
 
@@ -61,13 +61,15 @@ def test_more_survivors_at_a_rate_never_make_it_look_riskier(trials: list[Row], 
 @light
 @given(rows())
 def test_relabelling_the_contexts_permutes_the_answer(trials: list[Row]) -> None:
-    """Swapping the names of two contexts swaps their rows and changes no number."""
-    names = {FP32: Context("tf32", 7, 0.5), BF16: Context("fp16", 3, 2.0)}
+    """Swapping the names of two precisions swaps their rows and changes no number."""
+    names = {FP32: FP32._replace(precision="tf32"), BF16: BF16._replace(precision="fp32")}
     renamed = fit(table([(x, names[c], f) for x, c, f in trials]), 0.1, RANGE, contexts=list(names.values()))
-    numbers = {row[:3]: row[3:] for row in fitted(trials).table.itertuples(index=False, name=None)}
+    original = {row[:3]: row[3:] for row in fitted(trials).table.itertuples(index=False, name=None)}
     for row in renamed.table.itertuples(index=False, name=None):
-        original = next(old for old, new in names.items() if tuple(new) == row[:3])
-        assert str(numbers[tuple(original)]) == str(row[3:])
+        context = next(old for old, new in names.items() if tuple(new) == row[:3])
+        numbers, others = row[3:7], row[7:]
+        assert numbers == pytest.approx(original[tuple(context)][:4], rel=1e-6, nan_ok=True)
+        assert others == original[tuple(context)][4:]
 
 
 @light
@@ -88,7 +90,7 @@ def test_the_json_round_trip_is_exact(trials: list[Row], confidence: float) -> N
     restored = Frontier.from_json(json.loads(text))
     assert restored == frontier
     assert json.dumps(restored.to_json()) == text
-    assert np.array_equal(restored.posterior.weight_CTS, frontier.posterior.weight_CTS)
+    assert np.array_equal(restored.posterior.threshold_weight, frontier.posterior.threshold_weight)
 
 
 @light

@@ -60,11 +60,28 @@ def test_few_trials_are_not_enough_evidence(trials: list[tuple[float, Context, b
     assert RANGE[0] <= row["lr_low"] < row["lr_high"] <= RANGE[1]
 
 
-def test_one_context_says_nothing_about_another() -> None:
-    """A dead precision does not drag a healthy one down."""
+def test_a_dead_precision_does_not_drag_a_healthy_one_down() -> None:
+    """Five failures at the lowest rate of bf16 leave the frontier of fp32 where it was."""
     alone = row_of(table(bracket(FP32, -4.0)), FP32)
     beside = row_of(table([*bracket(FP32, -4.0), *[(-6.0, BF16, True)] * 5]), FP32)
-    pd.testing.assert_series_equal(alone, beside)
+    assert beside["lr_safe"] == pytest.approx(alone["lr_safe"], rel=0.1)
+    assert beside["lr_low"] >= 0.9 * alone["lr_low"]
+
+
+def test_no_stable_region_has_to_be_seen() -> None:
+    """Ten failures, none of them near the low end of the range, only leave it open."""
+    high = [(-3.0 - 0.2 * i, FP32, True) for i in range(11)]
+    assert row_of(table(high), FP32)["verdict"] != ContextVerdict.NO_STABLE_REGION
+    low = [(-5.95, FP32, True)] * 6
+    assert row_of(table([*high, *low]), FP32)["verdict"] == ContextVerdict.NO_STABLE_REGION
+
+
+def test_contexts_learn_from_each_other() -> None:
+    """One survivor and one failure say more in a context whose neighbour is well known."""
+    few = [(-4.6, BF16, False), (-3.4, BF16, True)]
+    alone = row_of(table(few), BF16)
+    beside = row_of(table([*few, *bracket(FP32, -4.0)]), BF16)
+    assert beside["width_decades"] < 0.9 * alone["width_decades"]
 
 
 def test_trials_that_prove_nothing_are_left_out() -> None:

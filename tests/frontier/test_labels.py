@@ -6,6 +6,7 @@ to 10, own seeds each) of the quickstart task with 2 classes and 512 rows, on a 
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, Stage, StepTrace, TrialPlan, TrialRecord
+from stabsearch.records.ramp import as_ramp
 
 RULES = OutcomeRules()
 CHANCE = 1.0
@@ -65,6 +67,17 @@ def test_stuck_at_chance_while_a_gentler_trial_learned() -> None:
     assert (found.outcome, found.grade, found.cause) == (Outcome.COLLAPSED, None, Cause.LEARNING_RATE)
     assert found.first_bad_step == 1
     assert found.message == "0% of the best trial's progress at the same step"
+
+
+def test_late_learners_are_untrained_where_an_early_one_was_lucky() -> None:
+    """At a rate at which two of five learned in time, the others are slow; a higher rate shows no excuse."""
+    good = [trial(i, 1e-2 * (1 + i / 100), falling(0.1)) for i in range(8)]
+    lucky = [trial(10 + i, 1e-3, falling(0.1)) for i in range(2)]
+    late = [trial(20 + i, 1e-3, line(CHANCE, 0.95)) for i in range(3)]
+    stuck = trial(30, 1e-1, [CHANCE] * STEPS)
+    found = labels(*good, *lucky, *late, stuck)
+    assert found[:10] == [CLEAN] * 10
+    assert found[10:] == [*[UNTRAINED] * 3, COLLAPSED]
 
 
 def test_a_slow_trial_is_untrained_and_never_collapsed() -> None:
@@ -143,6 +156,18 @@ def test_a_label_is_taken_back_when_the_evidence_changes() -> None:
     assert (alone.outcome, alone.grade) == UNTRAINED
     assert (alone.cause, alone.first_bad_step) == (None, None)
     assert alone.message == f"finite for {STEPS} steps"
+
+
+def test_a_ramp_is_neither_labelled_nor_a_yardstick() -> None:
+    """It learned at rates that its plan does not name: no trial can be compared with it."""
+    useless, best = (
+        replace(record, plan=as_ramp(record.plan, 1e-5, 1.0))
+        for record in (trial(7, 1.0, [CHANCE] * STEPS), trial(8, 1.0, falling(0.001)))
+    )
+    found = relabel([LEARNER, useless, trial(1, 1e-2, falling(0.12)), best], RULES)
+    assert (found[1], found[3]) == (useless, best)
+    assert [record.grade for record in found] == [Grade.CLEAN, None, Grade.CLEAN, None]
+    assert relabel([best], RULES) == [best]
 
 
 def test_no_records_and_unknown_chance() -> None:

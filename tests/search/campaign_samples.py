@@ -7,6 +7,7 @@ from typing import Any
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from stabsearch.config import Sweep
+from stabsearch.frontier.confirming import Confirming
 from stabsearch.records import OutcomeRules, TrialPlan, TrialRecord
 from stabsearch.search.campaign import Campaign, Stages
 from stabsearch.search.samplers import make_sampler, sampler_seed
@@ -16,13 +17,14 @@ HORIZON = 12
 
 
 def sweep_of(trials: int = 12, sampler: str = "random", **parts: Any) -> Sweep:
-    """Return a sweep over two precisions; ``budget`` and ``search`` may be changed by keyword."""
+    """Return a sweep over two precisions that spends its whole budget; parts are changed by keyword."""
     search = {
         "learning_rate": {"low": 1e-5, "high": 1.0},
         "warmup": [0],
         "max_grad_norm": [1.0],
         "precision": ["fp32", "bf16"],
         "sampler": sampler,
+        "tolerance": None,
     }
     return Sweep.model_validate(
         {
@@ -48,7 +50,10 @@ def study_of(sweep: Sweep, storage: BaseStorage | None = None) -> SweepStudy:
 
     def sampler_for(number: int, evidence: Any) -> Any:
         seed = sampler_seed(name, sweep.seed, number)
-        return make_sampler(name, seed, max_failure_probability=0.1, search_space=space, evidence=evidence)
+        return make_sampler(
+            name, seed, max_failure_probability=0.1, search_space=space, evidence=evidence,
+            goal=sweep.search.goal,
+        )  # fmt: skip
 
     where = storage or InMemoryStorage()
     return SweepStudy(where, space, sampler_for, seed=sweep.seed, horizon=HORIZON, rules=OutcomeRules())
@@ -58,8 +63,9 @@ class Watched:
     """A campaign, and what it told its watchers."""
 
     def __init__(
-        self, sweep: Sweep, storage: BaseStorage | None = None, required: int = 2, clock: Any = lambda: 0.0
-    ) -> None:
+        self, sweep: Sweep, storage: BaseStorage | None = None, required: int = 2, clock: Any = lambda: 0.0,
+        **confirming: Any,
+    ) -> None:  # fmt: skip
         from itertools import product
 
         from stabsearch.records import Context
@@ -69,6 +75,7 @@ class Watched:
         self.started: list[TrialPlan] = []
         self.finished: list[TrialRecord] = []
         self.campaign = Campaign(
-            self.study, sweep, [Context(*part) for part in parts], Stages(sweep.budget.trials, required),
+            self.study, sweep, [Context(*part) for part in parts],
+            Stages(sweep.budget.trials, Confirming(required, **confirming)),
             on_started=self.started.append, on_finished=self.finished.append, clock=clock,
         )  # fmt: skip

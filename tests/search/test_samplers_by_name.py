@@ -9,6 +9,7 @@ import pytest
 from sampler_samples import SPACE, boundary_at, proposals
 
 from stabsearch.errors import UserError
+from stabsearch.frontier.problem import Goal
 from stabsearch.search.samplers import SAMPLER_NAMES, make_sampler, sampler_seed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -52,6 +53,25 @@ def test_every_context_gets_trials(name: str) -> None:
     """A sampler made anew does not choose the same context for ever."""
     study = sweep(name, 7, 24)
     assert len({(p["precision"], p["warmup_steps"]) for p in proposals(study)}) == 4
+
+
+def test_the_goal_decides_where_the_frontier_sampler_looks() -> None:
+    """A context that is clearly worse gets fewer trials when only the best configuration is sought."""
+    poor = SPACE["precision"].choices[0]
+
+    def trials_in_it(goal: Goal) -> int:
+        study = optuna.create_study(direction="maximize")
+        for number in range(40):
+            study.sampler = make_sampler(
+                "frontier", sampler_seed("frontier", 7, number), max_failure_probability=0.1,
+                search_space=SPACE, goal=goal,
+            )  # fmt: skip
+            trial = study.ask(SPACE)
+            is_poor = trial.params["precision"] == poor
+            study.tell(trial, boundary_at(1e-5 if is_poor else 1e-3)(trial.params))
+        return sum(trial.params["precision"] == poor for trial in study.trials)
+
+    assert trials_in_it("recommend") < trials_in_it("map")
 
 
 def test_the_grid_is_gone_through_evenly_round_after_round() -> None:

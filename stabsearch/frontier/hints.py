@@ -1,0 +1,64 @@
+"""Hints for where a frontier may lie, from cheap probes: they place a prior, and are never evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from stabsearch.records import Context, OutcomeRules, Stage, TrialRecord
+from stabsearch.records.ramp import rose_at
+
+if TYPE_CHECKING:
+    from stabsearch.records.sharpness import Sharpness
+
+# measured, experiments/LOG.md: +0.61 to +1.11 decades in six contexts of four models, mean +0.90
+RAMP_OFFSET = 0.9  # decades that a ramp's loss rises above the frontier
+RAMP_SD = 0.35  # decades; contexts spread by 0.17 and seeds by as much, and four models are few
+# measured there too: the middle of the bracket lies +0.47 to -1.11 decades from the frontier
+SHARPNESS_SD = 0.6  # decades
+
+
+@dataclass(frozen=True)
+class PriorHint:
+    """Where a frontier may lie, as a normal prior: that of one context, or a whole precision's."""
+
+    precision: str
+    mean: float
+    """log10 of the learning rate, decades."""
+    sd: float
+    """Standard deviation, decades."""
+    context: Context | None = None
+    """The one context it is about; None: the mean over the contexts of the precision."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.sd < math.inf):
+            raise ValueError(f"a hint is finite and has a width, got mean={self.mean:g}, sd={self.sd:g}")
+
+
+def ramp_hints(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[PriorHint]:
+    """Return one hint per precision whose ramps' losses rose above their start; other trials are passed over.
+
+    A ramp whose loss never rose says nothing, also not that the frontier lies high: it spends few
+    steps at each rate, and stands what a trial at that rate would not.
+    """
+    risen: dict[str, list[float]] = {}
+    for record in records:
+        at = rose_at(record, rules) if record.plan.stage is Stage.RAMP else None
+        if at is not None:
+            risen.setdefault(record.plan.precision, []).append(at)
+    return [PriorHint(precision, fmean(rates) - RAMP_OFFSET, RAMP_SD) for precision, rates in risen.items()]
+
+
+def sharpness_hints(sharpness: Sharpness, precisions: Sequence[str]) -> list[PriorHint]:
+    """Return one hint per precision, the same for each; none where no sharpness is known.
+
+    The middle of the bracket, and half of its width where that is more than the probe's own error.
+    """
+    if sharpness.bracket is None:
+        return []
+    low, high = (math.log10(rate) for rate in sharpness.bracket)
+    sd = max(SHARPNESS_SD, (high - low) / 2)
+    return [PriorHint(precision, (low + high) / 2, sd) for precision in precisions]

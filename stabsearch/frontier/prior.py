@@ -1,0 +1,152 @@
+"""What is believed of the thresholds before any trial: where they lie, and how contexts resemble each other.
+
+Shape letters: C contexts. Decades.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from stabsearch.frontier.curve import Floats
+from stabsearch.frontier.hints import PriorHint
+from stabsearch.frontier.likelihood import Span
+from stabsearch.records import Context
+
+_COMMON_SD = 1.0  # decades; chosen: where the frontier of a model lies in a range of four decades
+_COMMON_SHARE = 0.25  # of the range, when that is wider: chosen so that both ends stay thinkable
+_OWN_SD = 0.25  # decades; chosen: what is left of a context when precision, warmup and clip are known
+_OTHER_SD = 0.35  # decades; chosen: an unnamed factor moves frontiers like warmup does
+_PRECISION_SD = 0.6  # decades; chosen: contexts that are dead altogether are modelled apart
+_WARMUP_SD = 0.35  # decades; published and measured effects of warmup are 0.05 to 0.7
+_CLIP_SD = 0.3  # decades; global clipping moves frontiers by a fraction of a decade (arXiv:2504.02507)
+
+Alike = Literal["same", "log_steps", "log_norm", "rank"]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Something in which contexts differ, and by how much it moves frontiers."""
+
+    name: str
+    sd: float
+    """Prior standard deviation of its effect, decades."""
+    alike: Alike = "same"
+    """How values resemble each other: ``same`` (equal or not), ``log_steps`` (by distance in
+    log(1 + steps)), ``log_norm`` (by distance in the logarithm; 0, none, resembles nothing),
+    ``rank`` (by distance in rank)."""
+    kills: bool = False
+    """Whether one value of it can make training fail at any intensity."""
+
+    def correlation(self, values: Sequence[float | str]) -> Floats:
+        """Return the prior correlation of its effect between contexts: [C, C]."""
+        if self.alike == "same":
+            array_C = np.array(values, dtype=object)
+            same_CC: Floats = (array_C[:, None] == array_C[None, :]).astype(float)
+            return same_CC
+        place_C = np.array([self._place(float(value)) for value in values])
+        with np.errstate(invalid="ignore"):
+            distance_CC = np.abs(place_C[:, None] - place_C[None, :])
+        distance_CC[np.isnan(distance_CC)] = 0.0  # both none
+        similar_CC: Floats = np.exp(-distance_CC)
+        return similar_CC
+
+    def _place(self, value: float) -> float:
+        if self.alike == "log_steps":
+            return math.log1p(value)
+        if self.alike == "log_norm":
+            return math.log(value) if value > 0 else math.inf
+        return value
+
+
+CONTEXT_FACTORS = (
+    Factor("precision", _PRECISION_SD, kills=True),
+    Factor("warmup_steps", _WARMUP_SD, "log_steps"),
+    Factor("max_grad_norm", _CLIP_SD, "log_norm"),
+)
+
+
+def factor_of(name: str, *, is_numeric: bool) -> Factor:
+    """Return what is known of a parameter by its name; anything else is a factor of usual strength."""
+    known = next((factor for factor in CONTEXT_FACTORS if factor.name == name), None)
+    if known is None:
+        return Factor(name, _OTHER_SD, "rank" if is_numeric else "same")
+    return known if is_numeric or known.alike == "same" else replace(known, alike="same")
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A Gaussian over the thresholds of all contexts, and which of them can only be dead together."""
+
+    mean_C: Floats
+    covariance_CC: Floats
+    group_C: tuple[Hashable, ...]
+    """Contexts of one group share whatever makes training fail at any intensity (one precision)."""
+
+
+def factored_prior(
+    values: Mapping[Factor, Sequence[float | str]], searched: Span, num_contexts: int
+) -> Prior:
+    """Return the prior of contexts that differ in some factors.
+
+    The covariance is additive: what all contexts share, each factor's effect, and a remainder of
+    each context's own. The signs of effects are left open.
+
+    Args:
+        values: each factor's value in every context.
+        searched: the range; its middle is the prior mean.
+        num_contexts: how many contexts there are.
+    """
+    common = max(_COMMON_SD, _COMMON_SHARE * (searched.high - searched.low))
+    covariance_CC = common**2 + _OWN_SD**2 * np.eye(num_contexts)
+    for factor, column in values.items():
+        covariance_CC = covariance_CC + factor.sd**2 * factor.correlation(column)
+    killers = [column for factor, column in values.items() if factor.kills]
+    groups = tuple(zip(*killers, strict=True)) if killers else tuple(range(num_contexts))
+    mean_C = np.full(num_contexts, 0.5 * (searched.low + searched.high))
+    return Prior(mean_C, covariance_CC, groups)
+
+
+def context_prior(contexts: Sequence[Context], searched: Span, hints: Sequence[PriorHint] = ()) -> Prior:
+    """Return the prior of contexts made of precision, warmup and clip norm.
+
+    A hint about a context moves it, and by the prior's covariance whatever resembles it; a hint
+    about a precision moves the mean of its contexts.
+    """
+    hinted = [hint.context for hint in hints if hint.context is not None]
+    everything = [*contexts, *hinted]
+    values = {factor: [getattr(each, factor.name) for each in everything] for factor in CONTEXT_FACTORS}
+    prior = factored_prior(values, searched, len(everything))
+    for weight_C, hint in zip(_hinted_weights(contexts, hints), hints, strict=True):
+        if weight_C.any():
+            prior = _told(prior, weight_C, hint)
+    kept = slice(len(contexts))
+    return Prior(prior.mean_C[kept], prior.covariance_CC[kept, kept], prior.group_C[kept])
+
+
+def _hinted_weights(contexts: Sequence[Context], hints: Sequence[PriorHint]) -> list[Floats]:
+    """Return what each hint is about, as weights over the contexts and the contexts of hints."""
+    num_hinted = sum(hint.context is not None for hint in hints)
+    weights, place = [], len(contexts)
+    for hint in hints:
+        weight_C = np.zeros(len(contexts) + num_hinted)
+        if hint.context is not None:
+            weight_C[place] = 1.0
+            place += 1
+        else:
+            weight_C[: len(contexts)] = [context.precision == hint.precision for context in contexts]
+            weight_C /= max(weight_C.sum(), 1.0)
+        weights.append(weight_C)
+    return weights
+
+
+def _told(prior: Prior, weight_C: Floats, hint: PriorHint) -> Prior:
+    """Return the prior once a weighted mean of thresholds has been observed, with Gaussian error."""
+    shared_C = prior.covariance_CC @ weight_C
+    gain_C = shared_C / (weight_C @ shared_C + hint.sd**2)
+    mean_C = prior.mean_C + gain_C * (hint.mean - weight_C @ prior.mean_C)
+    return replace(prior, mean_C=mean_C, covariance_CC=prior.covariance_CC - np.outer(gain_C, shared_C))

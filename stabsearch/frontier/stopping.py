@@ -1,0 +1,142 @@
+"""When a search has taught enough: a function of its trials alone, so that a resumed sweep decides alike.
+
+Shape letters: C contexts, N draws. Decades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from stabsearch.frontier.curve import Floats
+from stabsearch.frontier.frontier import Frontier
+from stabsearch.frontier.labels import relabel
+from stabsearch.frontier.problem import Goal
+from stabsearch.frontier.verdict import ContextVerdict
+from stabsearch.records import Context, OutcomeRules, Stage, TrialRecord
+
+MIN_TRIALS_PER_CONTEXT = 3  # chosen: fewer, on average, and the prior would decide
+_NEAR_BEST = 0.1  # decades; chosen: learning rates this close train equally fast
+_MAP_SHARE = 0.03  # chosen: what a context that cannot win is still worth, as in the acquisition
+
+FitTo = Callable[[Sequence[TrialRecord]], Frontier]
+"""Records -> the frontier that they show."""
+
+
+class SearchEnd(StrEnum):
+    """Why a search needs no more trials."""
+
+    NOTHING_STABLE = "nothing_stable"
+    """Even the lowest learning rate of the range fails too often in every context."""
+    TOLERANCE = "tolerance"
+    """The frontier is known as closely as was asked for."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """How long a search goes on."""
+
+    goal: Goal = "map"
+    """``map``: every context counts alike; ``recommend``: by its chance to be the best."""
+    tolerance: float | None = None
+    """Mean expected error of the frontier at which it ends, decades; None: never."""
+    trials: int = 0
+    """Trials that it may take, canary included."""
+    wall_clock_s: float | None = None
+    """Seconds after which nothing new starts; None: no limit."""
+    rules: OutcomeRules = field(default_factory=OutcomeRules)
+    """Thresholds for labels."""
+
+
+def search_end(
+    records: Sequence[TrialRecord], contexts: Collection[Context], stopping: Stopping, fit_to: FitTo
+) -> SearchEnd | None:
+    """Return why the search is over, None while it is not.
+
+    Said only from three trials per context on (on average; that nothing is stable, in each), and only
+    when it held before the latest trial too: one lucky trial ends no search. Trials of a confirmation
+    do not count, not even as peers for labels, so that nothing they show takes it back.
+
+    Args:
+        records: every finished trial, labelled.
+        contexts: those searched.
+        stopping: when to stop.
+        fit_to: fits the frontier of these contexts.
+    """
+    known = [record for record in searching(records) if record.is_evidence]
+    if sum(record.plan.context in contexts for record in known) < MIN_TRIALS_PER_CONTEXT * len(contexts):
+        return None
+    reasons = _reasons(fit_to(relabel(known, stopping.rules)), stopping)
+    if reasons:
+        reasons &= _reasons(fit_to(relabel(known[:-1], stopping.rules)), stopping)
+    return next((reason for reason in SearchEnd if reason in reasons), None)
+
+
+def searching(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials of the search, canary included, in trial order."""
+    kept = [record for record in records if record.plan.stage in {Stage.CANARY, Stage.SEARCH}]
+    return sorted(kept, key=lambda record: record.plan.number)
+
+
+def mean_error(frontier: Frontier, goal: Goal) -> float:
+    """Return how far the frontier is expected to lie from its median, decades, on average over contexts."""
+    error_C = frontier.posterior.expected_error(frontier.searched)
+    weight_C = _chance_to_be_best(frontier) if goal == "recommend" else np.ones(len(error_C))
+    return float(weight_C @ error_C / weight_C.sum())
+
+
+def is_nothing_stable(frontier: Frontier) -> bool:
+    """Return whether every context lacks a stable region."""
+    return {row.verdict for row in frontier.rows} == {ContextVerdict.NO_STABLE_REGION}
+
+
+def _reasons(frontier: Frontier, stopping: Stopping) -> set[SearchEnd]:
+    reasons = set()
+    fewest = min((row.num_trials for row in frontier.rows), default=0)
+    if is_nothing_stable(frontier) and fewest >= MIN_TRIALS_PER_CONTEXT:
+        reasons.add(SearchEnd.NOTHING_STABLE)
+    if stopping.tolerance is not None and mean_error(frontier, stopping.goal) <= stopping.tolerance:
+        reasons.add(SearchEnd.TOLERANCE)
+    return reasons
+
+
+def _chance_to_be_best(frontier: Frontier) -> Floats:
+    """Return the probability that each context's frontier is about the highest, a little more than 0: [C]."""
+    span = frontier.searched
+    theta_NC = np.clip(frontier.posterior.draws(), span.low, span.high)
+    share_C: Floats = (theta_NC >= theta_NC.max(1, keepdims=True) - _NEAR_BEST).mean(0)
+    return _MAP_SHARE + share_C
+
+
+def why_ended(
+    records: Sequence[TrialRecord], contexts: Collection[Context], stopping: Stopping, fit_to: FitTo
+) -> str:
+    """Return why the search ended, as a sentence; empty when there was none."""
+    ran = len([record for record in records if record.plan.stage is not Stage.CONFIRM])
+    if not any(record.plan.stage is Stage.SEARCH for record in records):
+        return ""
+    known = _known(fit_to(relabel(searching(records), stopping.rules)), stopping)
+    end = search_end(records, contexts, stopping, fit_to)
+    if end is SearchEnd.NOTHING_STABLE:
+        return f"The search ended after {ran} trials: no context has a stable region."
+    if ran >= stopping.trials:
+        return f"The search ended after {ran} trials, with its budget: {known}."
+    if end is SearchEnd.TOLERANCE:
+        return f"The search ended after {ran} of {stopping.trials} trials, by its tolerance: {known}."
+    return f"The search has run {ran} of {stopping.trials} trials ({_cut_short(stopping)}): {known}."
+
+
+def _known(frontier: Frontier, stopping: Stopping) -> str:
+    wanted = "" if stopping.tolerance is None else f" ({stopping.tolerance:g} asked for)"
+    whole = "the frontier" if stopping.goal == "map" else "the frontier of what may be best"
+    return f"{whole} is known to {mean_error(frontier, stopping.goal):.2f} decades on average{wanted}"
+
+
+def _cut_short(stopping: Stopping) -> str:
+    """Return what may have stopped it: the trials do not tell."""
+    if stopping.wall_clock_s is None:
+        return "interrupted, or still running"
+    return f"stopped by its wall clock of {stopping.wall_clock_s:g} s, interrupted, or still running"
