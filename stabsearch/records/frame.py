@@ -17,11 +17,17 @@ COLUMNS = (
     "precision", "model_seed", "data_seed", "horizon", "steps", "first_bad_step", "first_loss",
     "last_loss", "max_loss", "chance_loss", "max_recorded_grad_norm", "skipped_steps", "clipped_share",
     "peak_learning_rate", "autocast_dtype", "device", "startup_s", "train_s", "attempts", "message",
+    "ramp_from", "confirms",
 )  # fmt: skip
 
 
 def trials_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Return one row per trial, in trial order; ``first_bad_step`` is a nullable integer."""
+    """Return one row per trial, in trial order; ``first_bad_step`` is a nullable integer.
+
+    Ramps are rows too, of stage ``ramp`` with the rate they began at in ``ramp_from``: whoever fits
+    a frontier leaves them out. ``confirms`` is the lower learning rate that a stressed confirmation
+    trial vouches for.
+    """
     rows = [_row(record) for record in sorted(records, key=lambda record: record.plan.number)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype({"first_bad_step": "Int64"})
@@ -60,4 +66,6 @@ def _row(record: TrialRecord) -> dict[str, Any]:
         "train_s": record.train_s,
         "attempts": record.attempts,
         "message": record.message,
+        "ramp_from": math.nan if plan.ramp_from is None else plan.ramp_from,
+        "confirms": math.nan if plan.confirms is None else plan.confirms,
     }

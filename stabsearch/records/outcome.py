@@ -75,3 +75,5 @@ class Stage(StrEnum):
     CANARY = "canary"
     SEARCH = "search"
     CONFIRM = "confirm"
+    RAMP = "ramp"
+    """A learning rate that rises over the horizon: says where to look first, and is never evidence."""

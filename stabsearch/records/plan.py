@@ -40,7 +40,7 @@ class TrialPlan:
     """Trial number in the study, from 0."""
     stage: Stage
     learning_rate: float
-    """Peak learning rate, per optimizer step."""
+    """Peak learning rate, per optimizer step; where a ramp ends."""
     warmup_steps: int
     """Optimizer steps of linear warmup, absolute, as in the full run."""
     max_grad_norm: float
@@ -52,6 +52,10 @@ class TrialPlan:
     """Seeds the order of the training rows."""
     horizon: int
     """Optimizer steps after which the trial stops by itself."""
+    ramp_from: float | None = None
+    """Learning rate of a ramp's first step; None: the trial is no ramp."""
+    confirms: float | None = None
+    """Lower learning rate that a stressed confirmation trial vouches for; None: its own."""
 
     @property
     def context(self) -> Context:
@@ -60,7 +64,12 @@ class TrialPlan:
 
     @property
     def run_name(self) -> str:
-        """Return a readable name: ``lr3e-4_w100_c1_bf16_s0``."""
-        mantissa, exponent = f"{self.learning_rate:.2e}".split("e")
-        rate = f"{float(mantissa):g}e{int(exponent)}"
+        """Return a readable name: ``lr3e-4_w100_c1_bf16_s0``, of a ramp ``lr1e-5to1e0_w0_c1_bf16_s1``."""
+        start = "" if self.ramp_from is None else f"{_short(self.ramp_from)}to"
+        rate = f"{start}{_short(self.learning_rate)}"
         return f"lr{rate}_w{self.warmup_steps}_c{self.max_grad_norm:g}_{self.precision}_s{self.number}"
+
+
+def _short(rate: float) -> str:
+    mantissa, exponent = f"{rate:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -10,7 +10,9 @@ from typing import Any
 from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
 from stabsearch.records.plan import TrialPlan
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+READABLE_VERSIONS = frozenset({1, RECORD_VERSION})
+"""Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``."""
 MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
 
 
@@ -102,6 +104,11 @@ class TrialRecord:
     machine: Mapping[str, str] = field(default_factory=dict)
     """Host, device and library versions."""
 
+    @property
+    def is_evidence(self) -> bool:
+        """True when the trial says something about the frontier; a ramp never does."""
+        return self.outcome.is_evidence and self.plan.stage is not Stage.RAMP
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; non-finite numbers become strings, so it is strict JSON."""
         return {"version": RECORD_VERSION, **_encode(asdict(self))}
@@ -113,8 +120,9 @@ class TrialRecord:
         Raises:
             ValueError: written by a version this one does not read.
         """
-        if data.get("version") != RECORD_VERSION:
-            raise ValueError(f"trial record of version {data.get('version')!r}, this reads {RECORD_VERSION}")
+        if data.get("version") not in READABLE_VERSIONS:
+            known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+            raise ValueError(f"trial record of version {data.get('version')!r}, this reads {known}")
         values = {
             key: value if key in _TEXTS else _decode(value) for key, value in data.items() if key != "version"
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from stabsearch.records import Effective, TrialPlan
+from stabsearch.records.ramp import ramp_learning_rate, ramp_step
 from stabsearch.trial.precision import AUTOCAST_DTYPE
 
 if TYPE_CHECKING:
@@ -62,6 +63,22 @@ def read_back(guard: Guard, probe: AutocastProbe) -> Effective:
     )
 
 
+def counted_rates(rates: Sequence[float], skipped: Sequence[bool]) -> list[float]:
+    """Return the learning rate of each step that the schedule counted, as far as it is known.
+
+    Where the fp16 loss scaler skips an update, Accelerate keeps the schedule where it is; with a fused
+    optimizer, which skips inside itself, Accelerate does not notice and the schedule goes on.
+
+    >>> counted_rates([0.1, 0.1, 0.2], [True, False, False])
+    [0.1, 0.2]
+    >>> counted_rates([0.1, 0.2, 0.3], [True, False, False])
+    [0.1, 0.2, 0.3]
+    """
+    following = [*rates[1:], *rates[-1:]]
+    steps = zip(rates, following, skipped, strict=True)
+    return [rate for rate, after, skip in steps if math.isfinite(rate) and not (skip and rate == after)]
+
+
 def differences(
     plan: TrialPlan, setup: TrialSetup, effective: Effective, learning_rates: Sequence[float]
 ) -> list[str]:
@@ -71,7 +88,7 @@ def differences(
         plan: what was asked for.
         setup: what all trials have in common.
         effective: what was read back; what no step has shown yet cannot differ.
-        learning_rates: of each optimizer step that changed the weights, in step order.
+        learning_rates: of each optimizer step that the schedule counted, in step order.
     """
     expected: dict[str, tuple[Any, Any]] = {
         "device": ("cuda" if setup.on_gpu else "cpu", effective.device.split(":")[0]),
@@ -82,7 +99,8 @@ def differences(
     }
     if learning_rates:
         expected |= {"max_grad_norm": (plan.max_grad_norm, effective.max_grad_norm)}
-        expected |= _rates(plan, setup, learning_rates)
+        is_ramp = plan.ramp_from is not None
+        expected |= _ramp_rates(plan, learning_rates) if is_ramp else _rates(plan, setup, learning_rates)
     return [
         f"{name}: planned {planned}, effective {real}"
         for name, (planned, real) in expected.items()
@@ -100,6 +118,18 @@ def _rates(plan: TrialPlan, setup: TrialSetup, rates: Sequence[float]) -> dict[s
         if setup.schedule == "hold":
             pairs["held learning_rate"] = (plan.learning_rate, rates[-1])
     return pairs
+
+
+def _ramp_rates(plan: TrialPlan, rates: Sequence[float]) -> dict[str, tuple[Any, Any]]:
+    """Return the planned and the real learning rate of the first step that left the ramp."""
+    step = 0
+    for rate in rates:
+        # updates that the fp16 loss scaler skipped are missing here, and their steps with them
+        step = max(step + 1, ramp_step(plan, rate)) if plan.precision == "fp16" else step + 1
+        planned = ramp_learning_rate(plan, step)
+        if not _same(planned, rate):
+            return {f"learning_rate of step {step}": (planned, rate)}
+    return {}
 
 
 def _same(planned: Any, real: Any) -> bool:

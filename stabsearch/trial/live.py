@@ -12,9 +12,10 @@ import transformers
 from transformers import TrainerCallback, set_seed
 
 from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.records.ramp import ramp_learning_rate
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
-from stabsearch.trial.effective import AutocastProbe, read_back
+from stabsearch.trial.effective import AutocastProbe, counted_rates, read_back
 from stabsearch.trial.judge import FP16_INITIAL_SCALE, Finding, Judge
 from stabsearch.trial.precision import enable_fp16_on_cpu
 from stabsearch.trial.watch import Guard, TrainingBroke
@@ -46,6 +47,23 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
 
+class _Ramp(TrainerCallback):  # type: ignore[misc]
+    """Gives each optimizer step the learning rate of a ramp.
+
+    A scheduler would count its own calls, and it is not called where the fp16 loss scaler skips an
+    update of an optimizer that is not fused; set here, a step's number always gives its rate.
+    """
+
+    def __init__(self, plan: TrialPlan) -> None:
+        self._plan = plan
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any, **_: Any) -> None:
+        share = ramp_learning_rate(self._plan, state.global_step + 1) / self._plan.learning_rate
+        for group in optimizer.param_groups:
+            # groups with a rate of their own keep their distance
+            group["lr"] = group.get("initial_lr", self._plan.learning_rate) * share
+
+
 @dataclass
 class LiveTrial:
     """One trial's Trainer and everything that reading its result needs."""
@@ -69,13 +87,8 @@ class LiveTrial:
 
     @property
     def learning_rates(self) -> list[float]:
-        """Return the learning rate of each step that changed the weights, as far as it is known."""
-        log = self.guard.log
-        return [
-            rate
-            for rate, skipped in zip(log.learning_rates, log.skipped, strict=True)
-            if math.isfinite(rate) and not skipped
-        ]
+        """Return the learning rate of each step that the schedule counted, as far as it is known."""
+        return counted_rates(self.guard.log.learning_rates, self.guard.log.skipped)
 
     def seen(self, record: TrialRecord) -> TrialRecord:
         """Return the record with everything that was seen up to now."""
@@ -105,6 +118,8 @@ def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) 
     guard = Guard(trainer, _stop_on_finding(judge), LossReference(trainer))
     clock = _Clock(plan.horizon)
     trainer.add_callback(clock)
+    if plan.ramp_from is not None:
+        trainer.add_callback(_Ramp(plan))
     return LiveTrial(plan, guard, AutocastProbe(trainer.model, trainer.args.device.type), clock)
 
 

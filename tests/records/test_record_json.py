@@ -39,6 +39,7 @@ plans = st.builds(
     model_seed=steps,
     data_seed=steps,
     horizon=steps,
+    ramp_from=st.none() | st.floats(1e-9, 1e3),
 )
 traces = st.lists(st.tuples(any_float, any_float), max_size=20).map(
     lambda points: StepTrace.thinned([loss for loss, _ in points], [norm for _, norm in points])
@@ -110,8 +111,19 @@ def test_a_plan_survives_json(plan: TrialPlan) -> None:
 def test_a_record_of_another_version_is_refused(record: TrialRecord, version: object) -> None:
     """Old numbers are never read with a new meaning."""
     data = {**record.to_json(), "version": version}
-    with pytest.raises(ValueError, match=f"trial record of version {version!r}, this reads {RECORD_VERSION}"):
+    with pytest.raises(
+        ValueError, match=f"trial record of version {version!r}, this reads 1 and {RECORD_VERSION}"
+    ):
         TrialRecord.from_json(data)
+
+
+@given(records)
+def test_a_record_from_before_ramps_is_read(record: TrialRecord) -> None:
+    """Version 1 had no field for where a ramp begins: none of its trials was one."""
+    data = record.to_json()
+    old = {**data, "version": 1, "plan": {k: v for k, v in data["plan"].items() if k != "ramp_from"}}
+    plain = dataclasses.replace(record, plan=dataclasses.replace(record.plan, ramp_from=None))
+    assert comparable(TrialRecord.from_json(old)) == comparable(plain)
 
 
 def test_a_record_without_a_version_is_refused() -> None:

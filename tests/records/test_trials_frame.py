@@ -10,6 +10,7 @@ import pandas as pd
 
 from stabsearch.records import Cause, Effective, Grade, Outcome, Stage, StepTrace, TrialPlan, TrialRecord
 from stabsearch.records.frame import COLUMNS, trials_frame
+from stabsearch.records.ramp import as_ramp
 
 CONTRACT = {
     "number", "outcome", "cause", "learning_rate", "warmup_steps", "max_grad_norm", "precision", "model_seed",
@@ -55,6 +56,14 @@ def test_a_row_says_what_the_record_says() -> None:
     assert (row["model_seed"], row["data_seed"], row["horizon"], row["steps"]) == (11, 12, 120, 120)
     assert (row["first_loss"], row["max_loss"], row["last_loss"]) == (2.0, 3.0, 1.0)
     assert (row["max_recorded_grad_norm"], row["autocast_dtype"], row["device"]) == (5.0, "bfloat16", "cpu")
+
+
+def test_a_ramp_is_a_row_that_says_where_it_began() -> None:
+    """Its learning rate is the last one; of ordinary trials the first column is empty."""
+    ramp = replace(STABLE, plan=as_ramp(replace(PLAN, number=4), 1e-5, 1.0))
+    frame = trials_frame([STABLE, ramp]).set_index("number")
+    assert (frame["stage"][4], frame["ramp_from"][4], frame["learning_rate"][4]) == ("ramp", 1e-5, 1.0)
+    assert math.isnan(frame["ramp_from"][3])
 
 
 def test_losses_of_a_broken_trial_are_its_finite_ones() -> None:
