@@ -1,0 +1,1 @@
+"""The search methods that are compared, each as a searcher that proposes and an estimator that concludes."""
