@@ -261,6 +261,14 @@ class Search(_Part):
     """Number formats: fp32, tf32, bf16 (autocast), fp16 (autocast and loss scaling)."""
     sampler: SamplerName = "frontier"
     """Where to look next: ``frontier`` seeks the boundary; the others are Optuna's."""
+    goal: Literal["map", "recommend"] = "map"
+    """``map``: learn the frontier of every context, which is what reports show; ``recommend``: spend
+    trials only where the best configuration may be."""
+    tolerance: PositiveFloat | None = 0.1
+    """The search ends before its budget once the frontier is expected to be known to so many decades,
+    on average over contexts (goal ``recommend``: weighted by their chance to be the best). That must
+    hold at two trials in a row, after at least three per context; the trials saved are not spent.
+    ``null``: never."""
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -291,6 +299,10 @@ class Budget(_Part):
     """A trial that runs longer is ended and counted as lost (``30m``)."""
     trial_attempts: PositiveInt = 3
     """How often a trial is started when its worker dies, before it is recorded as lost."""
+    bridge_trials: NonNegativeInt = 0
+    """Trials on the confirmed configuration that go on to four times the horizon (never past the full
+    run): does it hold for longer? A failure past the horizon leaves the frontier as it is, and the
+    answer unconfirmed."""
 
 
 class Risk(_Part):
@@ -303,6 +315,14 @@ class Risk(_Part):
     confirmation_trials: NonNegativeInt | Literal["auto"] = "auto"
     """Fresh seeds that must all survive; ``auto``: as many as the exact binomial bound needs
     (22 for 0.1 at 0.9). 0: recommend without confirmation, labelled unconfirmed."""
+    confirmation: Literal["plain", "stress"] = "plain"
+    """``plain``: the fresh seeds run at the recommended learning rate; ``stress``: fewer of them run
+    above it, and the bound leans on the fitted slope of the failure rate."""
+    stress_margin: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """How far above the recommended learning rate a stress test runs, decades; where that leaves the
+    searched range, the confirmation is a plain one."""
+    max_rounds: PositiveInt = 5
+    """Candidates that may fail their confirmation, one after another, before the sweep abstains."""
 
 
 class Resources(_Part):
@@ -393,3 +413,10 @@ class Sweep(_Part):
     """Where they are shown."""
     outcomes: Rules = OutcomeRules()
     """Thresholds that decide an outcome."""
+
+    @model_validator(mode="after")
+    def _bridges_need_a_confirmation(self) -> Self:
+        if self.budget.bridge_trials and self.risk.confirmation_trials == 0:
+            message = "bridge trials run on a confirmed configuration, and risk.confirmation_trials is 0"
+            raise _wrong(message, "set it to auto, or bridge_trials to 0", ("budget", "bridge_trials"))
+        return self

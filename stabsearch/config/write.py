@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 NOT_IDENTITY: tuple[KeyPath, ...] = (
     ("output_dir",),
+    ("search", "tolerance"),
     ("budget", "trials"),
     ("budget", "wall_clock"),
     ("budget", "concurrency"),
     ("budget", "trial_timeout"),
     ("budget", "trial_attempts"),
+    ("budget", "bridge_trials"),
+    ("risk", "max_rounds"),
     ("resources", "cpus_per_trial"),
     ("resources", "gpus_per_trial"),
     ("resources", "address"),

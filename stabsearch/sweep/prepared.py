@@ -13,9 +13,12 @@ from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.resolve import Resolved, resolve
 from stabsearch.config.source import Source
 from stabsearch.errors import UserError
-from stabsearch.frontier.conclude import Terms
+from stabsearch.frontier.bridges import BRIDGE_FACTOR
 from stabsearch.frontier.confirmation import confirmation_trials
+from stabsearch.frontier.confirming import Confirming
+from stabsearch.frontier.terms import Terms
 from stabsearch.records import Context
+from stabsearch.search.campaign import Stages
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.tracking import make_tracker
 
@@ -37,16 +40,39 @@ class Prepared:
         return risk.confirmation_trials
 
     @property
+    def confirming(self) -> Confirming:
+        """Return how a candidate is confirmed."""
+        risk, resolved = self.sweep.risk, self.resolved
+        bridge_horizon = min(BRIDGE_FACTOR * resolved.horizon, resolved.max_steps)
+        goes_on = bridge_horizon > resolved.horizon
+        return Confirming(
+            self.required,
+            risk.confirmation,
+            risk.stress_margin,
+            is_number_given=risk.confirmation_trials != "auto",
+            max_rounds=risk.max_rounds,
+            bridge_trials=self.sweep.budget.bridge_trials if goes_on else 0,
+            bridge_horizon=bridge_horizon if goes_on else 0,
+        )
+
+    @property
+    def stages(self) -> Stages:
+        """Return how the budget is spent."""
+        return Stages(self.sweep.budget.trials, self.confirming)
+
+    @property
     def terms(self) -> Terms:
         """Return what the answer is given on."""
         risk, resolved = self.sweep.risk, self.resolved
         return Terms(
             risk.max_failure_probability,
             risk.confidence,
-            self.required,
+            self.confirming,
             resolved.horizon,
             resolved.max_steps,
             resolved.caveats,
+            resolved.covered_share,
+            self.sweep.outcomes,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,24 +114,43 @@ def checked(loaded: LoadedSweep) -> Prepared:
 
 def planned(prepared: Prepared) -> dict[str, Any]:
     """Return what a sweep would do, as names and values for people."""
-    from stabsearch.search.campaign import Stages
-
-    sweep, resolved = prepared.sweep, prepared.resolved
-    stages = Stages(sweep.budget.trials, prepared.required)
-    searched, reserved = stages.trials - stages.reserved - 1, stages.reserved
+    sweep, resolved, stages = prepared.sweep, prepared.resolved, prepared.stages
     rates, risk = sweep.search.learning_rate, sweep.risk
     return {
         "sweep": f"{sweep.name} -> {Path(sweep.output_dir) / sweep.name}",
         "task": sweep.task.type,
         "full run": f"{resolved.max_steps} optimizer steps",
-        "trials": f"{stages.trials}: 1 canary, {searched} search, {reserved} confirmation",
+        "trials": f"{stages.trials}: 1 canary, {stages.searched - 1} search, {stages.reserved} confirmation",
+        "search": _search_in_words(prepared),
         "horizon": f"{resolved.horizon} optimizer steps per trial, schedule {sweep.budget.schedule}",
         "learning rate": f"{rates.low:g} to {rates.high:g}, sampler {sweep.search.sampler}",
         "contexts": [context.label for context in resolved.contexts],
         "risk": f"failure probability <= {risk.max_failure_probability:g} ({risk.confidence:.0%} confidence)",
+        "confirmation": _confirmation_in_words(prepared),
         "runs on": f"{sweep.resources.driver}, address {sweep.resources.address}",
         "caveats": list(resolved.caveats),
     }
+
+
+def _search_in_words(prepared: Prepared) -> str:
+    search, most = prepared.sweep.search, prepared.stages.searched
+    if search.tolerance is None:
+        return f"goal {search.goal}, {most} trials"
+    return (
+        f"goal {search.goal}, until known to {search.tolerance:g} decades on average, {most} trials at most"
+    )
+
+
+def _confirmation_in_words(prepared: Prepared) -> str:
+    how = prepared.confirming
+    if not how.required:
+        return "none: the answer stays unconfirmed"
+    number = f"{how.required}" if how.kind == "plain" or how.is_number_given else f"fewer than {how.required}"
+    above = "" if how.kind == "plain" else f" {how.stress_margin:g} decades above the recommended rate"
+    bridges = (
+        f"; {how.bridge_trials} bridge trials of {how.bridge_horizon} steps" if how.bridge_trials else ""
+    )
+    return f"{how.kind}, {number} fresh seeds{above}, {how.max_rounds} candidates at most{bridges}"
 
 
 @contextmanager

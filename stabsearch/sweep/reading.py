@@ -32,7 +32,10 @@ def _shown(prepared: Prepared, study: Study, folder: Path) -> SweepResult:
     from stabsearch.search.stored import records_in, sweep_in
 
     records, stored = relabel(records_in(study), prepared.sweep.outcomes), sweep_in(study)
-    return result_of(prepared, records, folder, command=stored["command"], versions=stored["versions"])
+    return result_of(
+        prepared, records, folder, command=stored["command"], versions=stored["versions"],
+        run_as=Prepared.from_json(stored),
+    )  # fmt: skip
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from stabsearch.config import Sweep
 from stabsearch.errors import ExitCode
 from stabsearch.frontier.answer import Answer
 from stabsearch.frontier.conclude import conclude
+from stabsearch.frontier.stopping import why_ended
 from stabsearch.records.frame import trials_frame
-from stabsearch.search.campaign import fitted
+from stabsearch.search.campaign import fitted, stopping_of
 from stabsearch.sweep.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -65,17 +67,35 @@ def result_of(
     *,
     command: str,
     versions: Mapping[str, str],
+    run_as: Prepared | None = None,
 ) -> SweepResult:
-    """Return what the records of a sweep come to."""
+    """Return what the records of a sweep come to.
+
+    Args:
+        prepared: what is asked.
+        records: every finished trial, labelled.
+        folder: of the sweep.
+        command: what was typed.
+        versions: of the libraries that ran the trials.
+        run_as: what the trials were run for, when something else is asked now.
+    """
     from stabsearch.report.findings import Findings
     from stabsearch.report.recommended import recommended_arguments
 
     frontier = fitted(prepared.sweep, prepared.resolved.contexts, records)
     answer = conclude(records, frontier, prepared.terms)
+    answer = replace(answer, ended=_why_ended(run_as or prepared, records))
     findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions)
     best = answer.recommendation
     arguments = recommended_arguments(prepared.sweep, best, answer.max_steps) if best else None
     return SweepResult(findings, trials_frame(records), frontier.table, arguments, folder)
+
+
+def _why_ended(prepared: Prepared, records: Sequence[TrialRecord]) -> str:
+    """Return why the search ended, by what it was run for."""
+    sweep, contexts = prepared.sweep, prepared.resolved.contexts
+    stopping = stopping_of(sweep, prepared.stages)
+    return why_ended(records, contexts, stopping, partial(fitted, sweep, contexts))
 
 
 def write(result: SweepResult) -> None:

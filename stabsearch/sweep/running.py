@@ -149,7 +149,10 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
     def sampler_for(number: int, evidence: Any) -> Any:
         seed = sampler_seed(name, sweep.seed, number)
         risk = sweep.risk.max_failure_probability
-        return make_sampler(name, seed, max_failure_probability=risk, search_space=space, evidence=evidence)
+        return make_sampler(
+            name, seed, max_failure_probability=risk, search_space=space, evidence=evidence,
+            goal=sweep.search.goal,
+        )  # fmt: skip
 
     url = sweep.study.storage
     return SweepStudy(
@@ -161,7 +164,7 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
 def _campaign(
     prepared: Prepared, study: SweepStudy, tracker: Tracker | None = None, view: View | None = None
 ) -> Campaign:
-    from stabsearch.search.campaign import Campaign, Stages
+    from stabsearch.search.campaign import Campaign
 
     def finished(record: TrialRecord) -> None:
         if tracker:
@@ -169,11 +172,11 @@ def _campaign(
         if view:
             view.finished(record, campaign.frontier())
 
-    stages = Stages(prepared.sweep.budget.trials, prepared.required)
     started = view.started if view else partial(_ignore)
     campaign = Campaign(
-        study, prepared.sweep, prepared.resolved.contexts, stages, on_started=started, on_finished=finished
-    )
+        study, prepared.sweep, prepared.resolved.contexts, prepared.stages,
+        on_started=started, on_finished=finished,
+    )  # fmt: skip
     return campaign
 
 

@@ -59,7 +59,8 @@ BAD = [
     pytest.param(
         START + "budget:\n  trails: 10\n",
         "sweep.yaml:5: budget.trails: unknown key 'trails' "
-        "(known: concurrency, horizon, schedule, trial_attempts, trial_timeout, trials, wall_clock)",
+        "(known: bridge_trials, concurrency, horizon, schedule, trial_attempts, trial_timeout, trials, "
+        "wall_clock)",
         "did you mean 'trials'?",
         id="misspelt key",
     ),
@@ -192,10 +193,17 @@ BAD = [
     pytest.param(
         START + "risk:\n",
         "sweep.yaml:4: risk: must be a mapping "
-        "(keys: max_failure_probability, confidence, confirmation_trials), "
-        "got nothing",
+        "(keys: max_failure_probability, confidence, confirmation_trials, confirmation, stress_margin, "
+        "max_rounds), got nothing",
         "write its keys, or remove the line",
         id="section without keys",
+    ),
+    pytest.param(
+        START + "budget: {bridge_trials: 2}\nrisk: {confirmation_trials: 0}\n",
+        "sweep.yaml:4: budget.bridge_trials: bridge trials run on a confirmed configuration, and "
+        "risk.confirmation_trials is 0",
+        "set it to auto, or bridge_trials to 0",
+        id="bridges without a confirmation",
     ),
     pytest.param(
         START + "outcomes:\n  smoothing: 1\n",

@@ -162,8 +162,11 @@ SAME = [
             "concurrency": 2,
             "trial_timeout": "1h",
             "trial_attempts": 1,
+            "bridge_trials": 2,
         }
     },
+    {"search": {"tolerance": 0.05}},
+    {"risk": {"max_rounds": 9}},
     {"resources": {"cpus_per_trial": 2, "gpus_per_trial": 1, "address": "auto", "driver": "inline"}},
     {"tracking": {"uri": "http://127.0.0.1:5000", "experiment": "other"}},
 ]
@@ -184,6 +187,8 @@ OTHER = [
         "search.learning_rate.high: 0.01 -> 1.0",
     ]),
     ({"budget": {"horizon": 100}}, ["budget.horizon: auto -> 100"]),
+    ({"search": {"goal": "recommend"}}, ["search.goal: map -> recommend"]),
+    ({"risk": {"confirmation": "stress"}}, ["risk.confirmation: plain -> stress"]),
     ({"resources": {"allow_fp16_on_cpu": True}}, ["resources.allow_fp16_on_cpu: false -> true"]),
     ({"training": {"max_steps": 400, "weight_decay": 0.1}}, ["training.weight_decay: not set -> 0.1"]),
     ({"outcomes": {"smoothing": 0.9}}, ["outcomes.smoothing: 0.8 -> 0.9"]),

@@ -22,6 +22,7 @@ from stabsearch.records import (
     TrialRecord,
 )
 from stabsearch.records.frame import trials_frame
+from stabsearch.records.ramp import as_ramp
 from stabsearch.report.findings import Findings
 
 FAILURES = (Outcome.DIVERGED, Outcome.NONFINITE, Outcome.COLLAPSED)
@@ -83,6 +84,31 @@ def _losses(outcome: Outcome, steps: int, dice: random.Random) -> list[float]:
     curve = [1.4 + (end - 1.4) * (1 - math.exp(-4 * i / steps)) for i in range(steps)]
     noisy = [loss * dice.uniform(0.9, 1.1) for loss in curve]
     return [*noisy[:-1], math.nan] if outcome is Outcome.NONFINITE else noisy
+
+
+def make_ramp(number: int = 0, **changes: Any) -> TrialRecord:
+    """One learning-rate ramp over the whole range, which broke on its way."""
+    ramp = make_trial(number, Outcome.DIVERGED, first_bad_step=80, **changes)
+    return replace(ramp, plan=as_ramp(ramp.plan, 1e-5, 1.0))
+
+
+def make_bridge(number: int = 0, **changes: Any) -> TrialRecord:
+    """One confirmation trial that went on past the horizon of the others, and broke there."""
+    survivor = make_trial(number, stage=Stage.CONFIRM, horizon=480, **changes)
+    return replace(survivor, outcome=Outcome.DIVERGED, grade=None, first_bad_step=300, steps=340)
+
+
+def make_island(**changes: Any) -> Findings:
+    """Findings in whose only context trials 40 to 44 failed far below the boundary."""
+    sweep = make_sweep(search={"warmup": [0], "max_grad_norm": [1.0], "precision": ["fp32"]})
+    place = {"warmup_steps": 0, "max_grad_norm": 1.0, "precision": "fp32"}
+    records = make_search(sweep, 40)
+    for index in range(5):
+        low, above = 5e-5 * 1.1**index, 3e-4 * 1.1**index
+        records.append(make_trial(40 + index, Outcome.NONFINITE, learning_rate=low, **place))
+        records.append(make_trial(50 + index, Outcome.STABLE, learning_rate=above, **place))
+    findings = Findings.of(sweep, records, make_frontier(sweep, records), make_answer())
+    return replace(findings, **changes)
 
 
 def make_search(sweep: Sweep, num_trials: int, seed: int = 0) -> list[TrialRecord]:

@@ -14,6 +14,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from stabsearch.errors import UserError
 from stabsearch.frontier import Frontier, Verdict
+from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Context, Outcome
 from stabsearch.report import files
 from stabsearch.report.files import read_answer, write_atomically, write_reports
@@ -74,6 +75,16 @@ def test_the_answer_reads_back_as_it_was(folder: Path, verdict: Verdict) -> None
     found = read_answer(folder)
     assert found == answer
     assert found.recommendation is None or isinstance(found.recommendation.context, Context)
+
+
+def test_what_was_assumed_reads_back_as_labelled(folder: Path) -> None:
+    """Why the search ended, and the extrapolated frontier with its label, also where an end is open."""
+    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3), Extrapolated("fp32", 0, 0.0, 1e-3, None, 2e-3))
+    answer = make_answer(ended="The search ended.", extrapolated=far)
+    write(folder, make_findings(12, answer=answer))
+    assert read_answer(folder) == answer
+    content = json.loads((folder / "frontier.json").read_text())["answer"]["extrapolated"]
+    assert {each["label"] for each in content} == {"extrapolated, not measured"}
 
 
 def test_the_frontier_reads_back_as_it_was(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from report_samples import make_findings, make_sweep, make_trial
+from report_samples import make_bridge, make_findings, make_island, make_ramp, make_sweep, make_trial
 
 from stabsearch.records import Outcome
 from stabsearch.report.findings import frontier_rows
@@ -55,3 +55,25 @@ def test_machines_are_listed_once() -> None:
     """Two hosts stand in one line."""
     trials = (make_trial(0, machine={"host": "b"}), make_trial(1, machine={"host": "a"}))
     assert make_findings(1, records=trials).environment["host"] == "a, b"
+
+
+def test_a_ramp_counts_nowhere() -> None:
+    """However it ended, it is no failure, no silence and no context."""
+    findings = make_findings(0, records=(make_ramp(0), make_trial(1)))
+    assert findings.num_failed == findings.num_silent == 0
+    assert findings.outcomes == {Outcome.STABLE: 1}
+    assert not any(trial.plan.number == 0 for trial in findings.of_context(findings.ramps[0].plan.context))
+
+
+def test_a_bridge_is_shown_as_it_stood_at_the_horizon_of_the_others() -> None:
+    """It survived to there: what the frontier counts is what the picture shows."""
+    findings = make_findings(1, records=(make_trial(0), make_bridge(1)))
+    first, bridge = findings.of_context(findings.records[0].plan.context)
+    assert (bridge.outcome, bridge.steps) == (first.outcome, first.steps)
+    assert [findings.is_bridge(trial) for trial in findings.records] == [False, True]
+
+
+def test_only_failures_below_survivors_and_frontier_contradict_it() -> None:
+    """The island, not the failures around the boundary; nothing where no row is flagged."""
+    assert make_island().failed_below == {40, 41, 42, 43, 44}
+    assert make_findings(60).failed_below == frozenset()

@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import make_answer, make_findings, make_sweep, make_trial
+from report_samples import make_answer, make_findings, make_island, make_ramp, make_sweep, make_trial
 
 from stabsearch.frontier import Verdict
+from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Outcome
 from stabsearch.report.findings import Findings
 from stabsearch.report.html import report_html
@@ -53,7 +54,7 @@ class Page(HTMLParser):
 def hostile_findings() -> Findings:
     sweep = make_sweep(training={"max_steps": 2000, "run_name": HOSTILE})
     trial = make_trial(0, Outcome.DIVERGED, message=HOSTILE, machine={HOSTILE: HOSTILE})
-    answer = make_answer(sentence=HOSTILE, caveats=(HOSTILE,))
+    answer = make_answer(sentence=HOSTILE, caveats=(HOSTILE,), ended=HOSTILE)
     findings = make_findings(8, sweep, answer=answer, command=HOSTILE, versions={HOSTILE: HOSTILE})
     return replace(findings, records=(trial, *findings.records[1:]))
 
@@ -112,6 +113,35 @@ def test_every_trial_is_a_mark_with_a_text() -> None:
     findings = make_findings(30)
     source = report_html(findings)
     assert len(re.findall(r"<title>trial \d+ · learning rate", source)) == 30
+
+
+def test_a_ramp_is_listed_but_no_mark() -> None:
+    """It is no evidence: neither a point nor a curve, and its rate is named with both ends."""
+    findings = make_findings(8)
+    source = report_html(replace(findings, records=(*findings.records, make_ramp(8))))
+    assert "<title>trial 8" not in source
+    assert "1.0e-5 to 1.0e0" in source
+
+
+def test_what_each_setting_buys_is_drawn_and_said() -> None:
+    """One picture per effect, whose text is the sentence; no section without effects."""
+    source = report_html(make_findings(60))
+    assert len(re.findall(r'role="img" class="(?:un)?clear"><title>[^<]+pairs of contexts', source)) == 3
+    assert "What each setting buys" not in report_html(make_island())
+
+
+def test_trials_that_contradict_the_frontier_are_ringed() -> None:
+    """Five of them, and the one in the legend; none where nothing is flagged."""
+    assert report_html(make_island()).count('class="ring"') == 6
+    assert 'class="ring"' not in report_html(make_findings(60))
+
+
+def test_says_why_the_search_ended_and_what_is_only_extrapolated() -> None:
+    """The label stands in the heading of what was not measured."""
+    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3),)
+    source = report_html(make_findings(8, answer=make_answer(ended="THE END.", extrapolated=far)))
+    assert "THE END." in source
+    assert "<h2>Over the full run: extrapolated, not measured</h2>" in source
 
 
 def test_every_picture_has_a_text() -> None:

@@ -6,9 +6,10 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import make_answer, make_findings, make_trial
+from report_samples import make_answer, make_findings, make_island, make_trial
 
 from stabsearch.frontier import Verdict
+from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Outcome
 from stabsearch.report.markdown import escaped, report_markdown
 
@@ -22,12 +23,27 @@ def test_escaped_text_is_one_plain_line(text: str) -> None:
 
 
 def test_keeps_the_order_of_the_page() -> None:
-    """Answer, settings, picture, outcomes, confirmation, caveats, trials, cost, environment."""
-    headings = re.findall(r"^#+ (.*)$", report_markdown(make_findings(12)), re.MULTILINE)
+    """Answer, settings, picture, effects, outcomes, confirmation, caveats, trials, cost, environment."""
+    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3),)
+    findings = make_findings(12, answer=make_answer(extrapolated=far))
+    headings = re.findall(r"^#+ (.*)$", report_markdown(findings), re.MULTILINE)
     assert headings[1:] == [
-        "Recommended TrainingArguments", "Frontier", "How trials ended", "Confirmation",
+        "Recommended TrainingArguments", "Frontier", "What each setting buys",
+        "Over the full run: extrapolated, not measured", "How trials ended", "Confirmation",
         "What this does not show", "Trials", "Cost", "Environment and command",
     ]  # fmt: skip
+
+
+def test_says_why_the_search_ended_and_flags_what_contradicts_it() -> None:
+    """Above the table that they are about."""
+    text = report_markdown(make_island(answer=make_answer(ended="THE END.")))
+    places = [text.index(words) for words in ("THE END", "⚠ In fp32", "boundary found ⚠ non-monotone")]
+    assert places == sorted(places)
+
+
+def test_no_effect_has_no_section() -> None:
+    """A single context has nothing to be compared with."""
+    assert "What each setting buys" not in report_markdown(make_island())
 
 
 def test_a_hostile_message_stays_in_its_cell() -> None:

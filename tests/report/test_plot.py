@@ -8,12 +8,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import make_answer, make_findings, make_sweep, make_trial
+from report_samples import make_answer, make_findings, make_island, make_ramp, make_sweep, make_trial
 
 from stabsearch.frontier import Verdict
 from stabsearch.records import Outcome
 from stabsearch.report.layout import OKABE_ITO, picture_of
 from stabsearch.report.plot import SHAPES, frontier_figure, frontier_png
+from stabsearch.report.remarks import BELOW
 
 SIXTY = {
     "warmup": [0, 10, 20, 50, 100],
@@ -64,6 +65,24 @@ def test_trials_outside_the_searched_range_are_shown() -> None:
     """The axis grows with what was run, such as a gentle canary."""
     picture = picture_of(make_findings(1, records=(make_trial(0, learning_rate=1e-8),)))
     assert picture.low < 1e-8
+
+
+def test_a_ramp_is_no_point() -> None:
+    """Its rate is no rate that was tried for itself."""
+    picture = picture_of(make_findings(1, records=(make_trial(0), make_ramp(1))))
+    shown = [
+        trial.plan.number for panel in picture.panels for column in panel.columns for trial in column.trials
+    ]
+    assert shown == [0]
+
+
+def test_trials_that_contradict_the_frontier_are_named_in_the_legend() -> None:
+    """A ring where there is one, and no entry where there is none."""
+    texts = [
+        [text.get_text() for text in frontier_figure(findings).legends[0].get_texts()]
+        for findings in (make_island(), make_findings(60))
+    ]
+    assert [BELOW in names for names in texts] == [True, False]
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import make_answer, make_findings
+from report_samples import make_answer, make_findings, make_island
 from rich.console import Console
 
 from stabsearch.frontier import Verdict
@@ -38,6 +39,31 @@ def test_fits_eighty_columns_with_nothing_cut() -> None:
     text = shown()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
+
+
+def test_what_each_setting_buys_stands_below_the_frontier() -> None:
+    """A line per setting on a terminal, a sentence per setting in a log."""
+    text = shown()
+    assert text.index("frontier") < text.index("safe learning rate  ") < text.index("Files")
+    lines = [line for line in summary_lines(make_findings(30), FOLDER) if line.startswith("effect: ")]
+    assert [line.split()[1].rstrip(":") for line in lines] == ["bf16", "warmup", "clip"]
+
+
+def test_a_contradicted_frontier_is_flagged() -> None:
+    """In its row, and in a note that fits the window."""
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    console.print(summary(make_island(), FOLDER))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"fp32 · warmup 0 · clip 1 .* ⚠ \d+", text)
+    assert re.search(r"^Note +⚠ In fp32", text, re.MULTILINE)
+    assert "safe learning rate  " not in text
+
+
+def test_says_why_the_search_ended() -> None:
+    """As a note on a terminal, as a line in a log."""
+    answer = make_answer(ended="THE END.")
+    assert "Search  THE END." in shown(answer=answer)
+    assert "search: THE END." in summary_lines(make_findings(8, answer=answer), FOLDER)
 
 
 @pytest.mark.parametrize("verdict", Verdict)

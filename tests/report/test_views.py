@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from report_samples import make_findings, make_sweep, make_trial
+from report_samples import make_findings, make_ramp, make_sweep, make_trial
 from rich.console import Console
 
+from stabsearch.frontier.stopping import mean_error
 from stabsearch.records import Outcome
 from stabsearch.report.live import LiveView
 from stabsearch.report.views import PlainView, QuietView, View, view_for
@@ -125,6 +126,29 @@ def test_the_last_frontier_stays_when_none_is_given() -> None:
     view.finished(findings.records[0], findings.frontier)
     view.finished(findings.records[1], None)
     assert "fp32 · warmup 0 · no clip" in drawn(view)
+
+
+def test_the_live_view_says_how_closely_the_frontier_is_known() -> None:
+    """Beside what was asked for, where something was; not before the first frontier."""
+    findings = make_findings(40)
+    error = mean_error(findings.frontier, "map")
+    view, free = live(Clock()), live(Clock(), search={"tolerance": None})
+    assert "known to" not in drawn(view)
+    for each in (view, free):
+        each.finished(findings.records[0], findings.frontier)
+    assert f"known to {error:.2f} decades (0.1 asked for)" in drawn(view)
+    assert "decades" in drawn(free)
+    assert "asked for" not in drawn(free)
+
+
+def test_a_ramp_is_neither_a_failure_nor_a_step_of_the_frontier() -> None:
+    """It is shown as what it is, with both of its rates."""
+    view, stream, findings = live(Clock()), io.StringIO(), make_findings(8)
+    view.finished(make_ramp(9), findings.frontier)
+    assert "1.0e-5 to 1.0e0" in drawn(view)
+    assert "– ramp, diverged at step 80" in drawn(view)
+    PlainView(60, stream=stream).finished(make_ramp(9), findings.frontier)
+    assert len(stream.getvalue().splitlines()) == 1
 
 
 @pytest.mark.parametrize("height", [16, 24, 60])

@@ -14,7 +14,7 @@ from stabsearch.frontier import Confirmation, Verdict
 from stabsearch.frontier.verdict import ContextVerdict
 from stabsearch.records import Cause, Outcome
 from stabsearch.report import wording
-from stabsearch.report.wording import next_step, printable, rate
+from stabsearch.report.wording import confirmation_text, next_step, printable, rate
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,37 @@ def test_a_failed_canary_quotes_its_message() -> None:
         (Confirmation(0, 0, 0, 1.0), "confirmation_trials"),
         (Confirmation(22, 5, 0, 0.4), "17 surviving fresh seeds"),
         (Confirmation(22, 9, 2, 0.4), "broke on 2 of 11 fresh seeds"),
+        (Confirmation(22, 22, 0, 0.1, bridge_horizon=480, bridge_failed=1), "budget.horizon 480"),
     ],
 )
 def test_an_unconfirmed_answer_says_what_is_missing(confirmation: Confirmation | None, said: str) -> None:
     """Switched off, unfinished and failed are three different things."""
     answer = make_answer(Verdict.UNCONFIRMED, confirmation=confirmation)
     assert said in next_step(make_sweep(), answer, ())
+
+
+def test_a_confirmation_says_what_its_claim_rests_on() -> None:
+    """Stress, candidates that failed before and bridge trials, each only where there were any."""
+    plain = confirmation_text(make_answer(), 0.9)
+    assert "exactly the recommended configuration: 22 survived 120 steps, 0 failed. From these alone" in plain
+    assert "bridge" not in plain
+    stress = Confirmation(
+        5, 5, 0, 0.09, "stress", 4e-3, 8.0, failed_rounds=2, bridge_horizon=480, bridge_survived=2,
+        bridge_failed=1,
+    )  # fmt: skip
+    text = confirmation_text(make_answer(confirmation=stress), 0.9)
+    assert "ran on 1.6 times the recommended learning rate (4.0e-3), where the fitted slope says" in text
+    assert "at least 5.1 times as often" in text
+    assert "From these and that slope" in text
+    assert "Before it, 2 candidates failed" in text
+    assert "3 bridge trials went on to step 480: 1 broke after step 120." in text
+
+
+def test_after_abstaining_every_way_on_is_named() -> None:
+    """A sharper frontier, a larger budget, more rounds; a sweep without tolerance has none to lower."""
+    step = next_step(make_sweep(), make_answer(Verdict.ABSTAINED), ())
+    assert step.startswith(
+        "Lower search.tolerance (now 0.1), raise budget.trials (now 60) and risk.max_rounds (now 5)"
+    )
+    bare = make_sweep(search={"tolerance": None})
+    assert next_step(bare, make_answer(Verdict.ABSTAINED), ()).startswith("Raise budget.trials")
