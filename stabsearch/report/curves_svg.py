@@ -16,14 +16,14 @@ MAX_POINTS = 60  # chosen: finer than a small picture can show; 500 trials stay 
 
 def curve_figures(findings: Findings) -> Markup:
     """Return one small picture per context: a line per trial, a cross where numbers ended."""
-    curves = [record for record in findings.records if _finite(record)]
-    if not curves:
-        return tag("p", "No losses were recorded.", class_="muted")
-    scale = _Scale(curves)
-    figures = [
-        _figure(context.label, [trial for trial in findings.of_context(context) if _finite(trial)], scale)
+    curves = {
+        context: [trial for trial in findings.of_context(context) if _finite(trial)]
         for context in findings.contexts
-    ]
+    }
+    if not any(curves.values()):
+        return tag("p", "No losses were recorded.", class_="muted")
+    scale = _Scale([trial for trials in curves.values() for trial in trials])
+    figures = [_figure(context.label, trials, scale) for context, trials in curves.items()]
     return joined([_legend(), tag("div", figures, class_="curves")])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from stabsearch.config import Sweep
 from stabsearch.errors import UserError
 from stabsearch.frontier import Answer, Confirmation, Frontier, Recommendation, Verdict
+from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Context, TrialRecord
 from stabsearch.records.frame import trials_frame
 from stabsearch.report.findings import Findings
@@ -149,4 +150,6 @@ def answer_from_json(data: Mapping[str, Any]) -> Answer:
         horizon=data["horizon"],
         max_steps=data["max_steps"],
         caveats=tuple(data["caveats"]),
+        ended=data.get("ended", ""),
+        extrapolated=tuple(Extrapolated(**each) for each in data.get("extrapolated", ())),
     )

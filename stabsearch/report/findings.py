@@ -10,7 +10,10 @@ from functools import cached_property
 
 from stabsearch.config import Sweep
 from stabsearch.frontier import Answer, Frontier
+from stabsearch.frontier.bridges import at_base_horizon, base_horizon, is_bridge
 from stabsearch.records import PRECISIONS, Cause, Context, Outcome, Stage, TrialRecord
+
+MANY_SURVIVORS = 2  # chosen: one survivor above a failure is what a shallow boundary looks like
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class ContextRow:
     num_trials: int
     num_failed: int
     verdict: str
+    is_non_monotone: bool = False
 
 
 def frontier_rows(frontier: Frontier | None) -> tuple[ContextRow, ...]:
@@ -39,6 +43,7 @@ def frontier_rows(frontier: Frontier | None) -> tuple[ContextRow, ...]:
             num_trials=int(row["num_trials"]),
             num_failed=int(row["num_failed"]),
             verdict=str(row["verdict"]),
+            is_non_monotone=bool(row["non_monotone"]),
         )
         for row in frontier.table.to_dict("records")
     ]
@@ -114,37 +119,57 @@ class Findings:
     def contexts(self) -> tuple[Context, ...]:
         """Return the contexts to show: those of the frontier, else those that trials ran in."""
         return tuple(row.context for row in self.rows) or tuple(
-            sorted({record.plan.context for record in self.records}, key=context_order)
+            sorted({record.plan.context for record in self.counted}, key=context_order)
         )
+
+    @cached_property
+    def counted(self) -> tuple[TrialRecord, ...]:
+        """Return every trial but the ramps, which are no evidence whatever their outcome."""
+        return tuple(record for record in self.records if record.plan.stage is not Stage.RAMP)
+
+    @cached_property
+    def ramps(self) -> tuple[TrialRecord, ...]:
+        """Return the learning-rate ramps."""
+        return tuple(record for record in self.records if record.plan.stage is Stage.RAMP)
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """Return how many trials ended in each way that occurred, in the order of ``Outcome``."""
-        counts = Counter(record.outcome for record in self.records)
+        counts = Counter(record.outcome for record in self.counted)
         return {outcome: counts[outcome] for outcome in Outcome if counts[outcome]}
 
     @cached_property
     def causes(self) -> dict[tuple[Outcome, Cause], int]:
         """Return how many trials of each outcome had each cause, most frequent first."""
-        pairs = ((record.outcome, record.cause) for record in self.records)
+        pairs = ((record.outcome, record.cause) for record in self.counted)
         counts = Counter((outcome, cause) for outcome, cause in pairs if cause is not None)
         return dict(counts.most_common())
 
     @cached_property
     def num_failed(self) -> int:
         """Return how many trials failed because of their hyperparameters."""
-        return sum(record.outcome.is_failure for record in self.records)
+        return sum(record.outcome.is_failure for record in self.counted)
 
     @cached_property
     def num_silent(self) -> int:
         """Return how many trials say nothing about stability."""
-        return sum(not record.outcome.is_evidence for record in self.records)
+        return sum(not record.is_evidence for record in self.counted)
+
+    def is_bridge(self, record: TrialRecord) -> bool:
+        """Return whether a trial went on past the horizon of the others."""
+        return is_bridge(record.plan, self._base_horizon)
 
     @cached_property
-    def stages(self) -> dict[Stage, int]:
-        """Return how many trials were run for each purpose."""
-        counts = Counter(record.plan.stage for record in self.records)
-        return {stage: counts[stage] for stage in Stage if counts[stage]}
+    def _base_horizon(self) -> int:
+        return base_horizon([record.plan for record in self.records])
+
+    @cached_property
+    def failed_below(self) -> frozenset[int]:
+        """Return the trials behind a non-monotone flag: failed below two or more that survived."""
+        flagged = [row for row in self.rows if row.is_non_monotone]
+        return frozenset(
+            number for row in flagged for number in _failed_below(self.of_context(row.context), row.lr_safe)
+        )
 
     @cached_property
     def cost(self) -> Cost:
@@ -170,12 +195,24 @@ class Findings:
         return {**machines, **self.versions}
 
     def of_context(self, context: Context) -> tuple[TrialRecord, ...]:
-        """Return the trials of one context, in trial order."""
+        """Return the trials of one context as the frontier sees them, in trial order.
+
+        Without ramps, and bridge trials as they stood at the horizon of the others.
+        """
         return self._by_context.get(context, ())
 
     @cached_property
     def _by_context(self) -> dict[Context, tuple[TrialRecord, ...]]:
         groups: dict[Context, list[TrialRecord]] = {}
-        for record in self.records:
+        for record in at_base_horizon(self.counted, self.sweep.outcomes):
             groups.setdefault(record.plan.context, []).append(record)
         return {context: tuple(group) for context, group in groups.items()}
+
+
+def _failed_below(trials: Sequence[TrialRecord], frontier: float | None) -> list[int]:
+    """Return which failed trials of a context lie below its frontier and at least two survivors."""
+    survived = sorted(trial.plan.learning_rate for trial in trials if trial.outcome is Outcome.STABLE)
+    if len(survived) < MANY_SURVIVORS:
+        return []
+    ceiling = min(survived[-MANY_SURVIVORS], frontier or math.inf)
+    return [t.plan.number for t in trials if t.outcome.is_failure and t.plan.learning_rate < ceiling]

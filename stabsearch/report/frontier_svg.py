@@ -9,7 +9,8 @@ from stabsearch.records import TrialRecord
 from stabsearch.report.findings import Findings
 from stabsearch.report.layout import Column, Panel, Picture, clip_label, marker, picture_of
 from stabsearch.report.markup import Markup, joined, tag
-from stabsearch.report.wording import CONTEXT_VERDICTS, ended, printable, rate, rate_interval
+from stabsearch.report.remarks import BELOW, FLAG, verdict_words
+from stabsearch.report.wording import ended, printable, rate, rate_interval
 
 LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 52, 10, 12, 44, 340
 HALF_PAGE, FULL_PAGE = 504, 720
@@ -22,6 +23,7 @@ GLYPHS = {
     "scale_floor": "M0,-4.4L4.4,0L0,4.4L-4.4,0Z",
     "silent": "M-1.8,0a1.8,1.8 0 1,0 3.6,0a1.8,1.8 0 1,0 -3.6,0",
 }
+RING = "M-7,0a7,7 0 1,0 14,0a7,7 0 1,0 -14,0"
 STAR = "M0,-9L2.4,-3.2L8.6,-2.8L3.8,1.2L5.3,7.3L0,4L-5.3,7.3L-3.8,1.2L-8.6,-2.8L-2.4,-3.2Z"
 
 
@@ -93,8 +95,9 @@ def _summary(panel: Panel) -> str:
 def _said(column: Column) -> str:
     row = column.row
     if row is None or row.lr_safe is None:
-        return CONTEXT_VERDICTS.get(row.verdict, row.verdict) if row else "no frontier"
-    return f"frontier near {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)})"
+        return verdict_words(row) if row else "no frontier"
+    flag = f", {FLAG} non-monotone" if row.is_non_monotone else ""
+    return f"frontier near {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)}){flag}"
 
 
 def _axes(scale: _Scale) -> Markup:
@@ -144,13 +147,16 @@ def _point(column: Column, index: int, scale: _Scale) -> Markup:
     trial = column.trials[index]
     shape = marker(trial.outcome)
     place = f"translate({scale.x(column.trial_x(index))},{scale.y(trial.plan.learning_rate)})"
-    return tag(
+    is_ringed = trial.plan.number in column.failed_below
+    ring = tag("path", d=RING, transform=place, class_="ring") if is_ringed else None
+    point = tag(
         "path",
         tag("title", point_text(trial)),
         d=GLYPHS[shape],
         transform=place,
         class_=f"{_color(column.color)} {shape}",
     )
+    return joined([ring, point])
 
 
 def point_text(trial: TrialRecord) -> str:
@@ -180,6 +186,7 @@ def _legend(picture: Picture, has_star: bool) -> Markup:
         (_box_key("band"), "credible interval"),
         *([(_box_key("band unsure"), "not enough evidence")] if picture.is_unsure else []),
         *((_glyph(GLYPHS[shape], f"plain {shape}"), names.get(shape, shape)) for shape in shapes),
+        *([(_glyph(RING, "ring"), BELOW)] if picture.has_failed_below else []),
         *([(_glyph(STAR, "star"), "recommended")] if has_star else []),
     ]
     return tag("ul", [tag("li", sign, name) for sign, name in keys], class_="legend")

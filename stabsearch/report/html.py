@@ -6,33 +6,39 @@ import base64
 import hashlib
 from importlib.resources import files
 
-from stabsearch.records import Stage, TrialRecord
 from stabsearch.report.curves_svg import curve_figures
 from stabsearch.report.findings import Findings
 from stabsearch.report.frontier_svg import frontier_figures
+from stabsearch.report.html_tables import (
+    effects_table,
+    extrapolated_table,
+    frontier_table,
+    outcome_table,
+    trial_table,
+)
 from stabsearch.report.markup import Markup, joined, table, tag
 from stabsearch.report.recommended import recommended_arguments, render
+from stabsearch.report.remarks import (
+    ending_note,
+    extrapolation_note,
+    extrapolation_title,
+    non_monotone_text,
+    purposes_text,
+)
 from stabsearch.report.wording import (
-    CAUSES,
-    CONTEXT_VERDICTS,
     HEADINGS,
     NONE,
-    OUTCOMES,
     SYMBOLS,
     TONES,
     confirmation_text,
     counted,
     duration,
-    ended,
     next_step,
     percent,
     printable,
     rate,
-    rate_interval,
     recommended_title,
 )
-
-OPEN_TRIALS = 40  # chosen: a longer trial table starts folded, so that the page stays easy to skim
 
 
 def report_html(findings: Findings) -> str:
@@ -87,11 +93,15 @@ def _sections(findings: Findings) -> Markup:
         _recommended(findings),
         _section(
             "Frontier",
-            "The highest learning rate within the stated risk, per precision, warmup and clip norm.",
+            "The highest learning rate within the stated risk, per precision, warmup and clip norm. "
+            f"{printable(findings.answer.ended)}",
+            _flagged(findings),
             frontier_figures(findings),
         ),
-        _section("Frontier in numbers", "", _frontier_table(findings)),
-        _section("How trials ended", _ending_note(findings), _outcome_table(findings)),
+        _section("Frontier in numbers", "", frontier_table(findings)),
+        _effects(findings),
+        _extrapolated(findings),
+        _section("How trials ended", ending_note(findings), outcome_table(findings)),
         _section(
             "Loss curves",
             "Raw training loss, nats per example, one line per trial, all on the same axes.",
@@ -99,7 +109,7 @@ def _sections(findings: Findings) -> Markup:
         ),
         _confirmation(findings),
         _caveats(findings),
-        _section("Trials", "", _trial_table(findings)),
+        _section("Trials", purposes_text(findings), trial_table(findings)),
         _section("Cost", "", _cost(findings)),
         _section("Environment and command", "", _environment(findings)),
     ]
@@ -144,54 +154,26 @@ def _recommended(findings: Findings) -> Markup | None:
     return _section(recommended_title(findings.answer), note, tag("div", button, code, class_="code"))
 
 
-_CHOSEN = tag("span", " · recommended", class_="chosen")
+def _flagged(findings: Findings) -> Markup | None:
+    text = non_monotone_text(findings)
+    return tag("p", text, class_="flagged") if text else None
 
 
-def _frontier_table(findings: Findings) -> Markup:
-    if not findings.rows:
-        return tag("p", "No context has a frontier yet.", class_="muted")
-    best = findings.answer.recommendation
-    rows = [
-        (
-            row.context.label,
-            rate(row.lr_safe),
-            rate_interval(row.lr_low, row.lr_high),
-            row.num_trials,
-            row.num_failed,
-            joined([
-                CONTEXT_VERDICTS.get(row.verdict, row.verdict),
-                _CHOSEN if best and best.context == row.context else None,
-            ]),
-        )
-        for row in findings.rows
-    ]  # fmt: skip
-    heads = ["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"]
-    return table(heads, rows, caption="Frontier per context")
+def _effects(findings: Findings) -> Markup | None:
+    effects = findings.frontier.effects
+    confidence = percent(findings.sweep.risk.confidence)
+    note = (
+        "By what factor a setting moves the safe learning rate, all else equal: median and "
+        f"{confidence} credible interval. Left of ×1 it lowers it, right of ×1 it raises it."
+    )
+    return _section("What each setting buys", note, effects_table(effects)) if effects else None
 
 
-def _ending_note(findings: Findings) -> str:
-    silent = findings.num_silent
-    if not silent:
-        return ""
-    verb = "says" if silent == 1 else "say"
-    return f"{counted(silent, 'trial')} {verb} nothing about stability and did not move the frontier."
-
-
-def _outcome_table(findings: Findings) -> Markup:
-    if not findings.records:
-        return tag("p", "No trials yet.", class_="muted")
-    total = len(findings.records)
-    rows = [
-        (outcome.value, count, percent(count / total), OUTCOMES[outcome], _causes(findings, outcome))
-        for outcome, count in findings.outcomes.items()
-    ]
-    heads = ["outcome", "#trials", "#share", "meaning", "causes"]
-    return table(heads, rows, caption="Outcomes and their causes")
-
-
-def _causes(findings: Findings, outcome: object) -> str:
-    found = [f"{CAUSES[cause]} ({count})" for (of, cause), count in findings.causes.items() if of is outcome]
-    return ", ".join(found) or NONE
+def _extrapolated(findings: Findings) -> Markup | None:
+    title = extrapolation_title(findings)
+    if not title:
+        return None
+    return _section(title, extrapolation_note(findings), extrapolated_table(findings))
 
 
 def _confirmation(findings: Findings) -> Markup | None:
@@ -202,41 +184,6 @@ def _confirmation(findings: Findings) -> Markup | None:
 def _caveats(findings: Findings) -> Markup | None:
     caveats = [tag("li", printable(caveat)) for caveat in findings.answer.caveats]
     return _section("What this does not show", "", tag("ul", caveats)) if caveats else None
-
-
-def _trial_table(findings: Findings) -> Markup:
-    if not findings.records:
-        return tag("p", "No trials yet.", class_="muted")
-    heads = [
-        "#trial",
-        "stage",
-        "#learning rate",
-        "context",
-        "outcome",
-        "#first bad step",
-        "#steps",
-        "#seconds",
-        "message",
-    ]
-    full = table(heads, map(_trial_row, findings.records), caption="Every trial")
-    is_open = "" if len(findings.records) <= OPEN_TRIALS else None
-    summary = tag("summary", counted(len(findings.records), "trial"))
-    return tag("details", summary, full, open=is_open, class_="trials")
-
-
-def _trial_row(trial: TrialRecord) -> tuple[str | int, ...]:
-    plan = trial.plan
-    return (
-        plan.number,
-        "" if plan.stage is Stage.SEARCH else plan.stage.value,
-        rate(plan.learning_rate),
-        plan.context.label,
-        ended(trial),
-        NONE if trial.first_bad_step is None else trial.first_bad_step,
-        trial.steps,
-        f"{trial.startup_s + trial.train_s:.1f}",
-        printable(trial.message),
-    )
 
 
 def _cost(findings: Findings) -> Markup:

@@ -27,6 +27,8 @@ class Column:
     color: int
     """Index of the clip norm."""
     trials: tuple[TrialRecord, ...]
+    failed_below: frozenset[int] = frozenset()
+    """Numbers of the trials behind a non-monotone flag."""
 
     def trial_x(self, index: int) -> float:
         """Return where the trial with this index stands: spread evenly, so that few overlap."""
@@ -58,6 +60,11 @@ class Picture:
     """Outcomes that occur among the trials shown."""
 
     @property
+    def has_failed_below(self) -> bool:
+        """True when trials contradict the frontier of some context."""
+        return any(column.failed_below for panel in self.panels for column in panel.columns)
+
+    @property
     def is_unsure(self) -> bool:
         """True when the trials of some context do not suffice to name a safe rate."""
         columns = (column for panel in self.panels for column in panel.columns)
@@ -82,7 +89,8 @@ def picture_of(findings: Findings) -> Picture:
         color = clips.index(context.max_grad_norm)
         x = warmups.index(context.warmup_steps) + (2 * color + 1 - len(clips)) * half
         trials = findings.of_context(context)
-        return Column(context, rows.get(context), x, 0.9 * half, color, trials)
+        below = findings.failed_below & {trial.plan.number for trial in trials}
+        return Column(context, rows.get(context), x, 0.9 * half, color, trials, below)
 
     panels = tuple(
         Panel(precision, tuple(column(context) for context in contexts if context.precision == precision))
@@ -112,7 +120,7 @@ def color_of(index: int) -> str:
 def _rate_range(findings: Findings) -> tuple[float, float]:
     """Return the searched range, or wider when trials ran outside it, with a margin."""
     searched = findings.sweep.search.learning_rate
-    rates = [record.plan.learning_rate for record in findings.records]
+    rates = [record.plan.learning_rate for record in findings.counted]
     low, high = min([searched.low, *rates]), max([searched.high, *rates])
     margin = (high / low) ** 0.04
     return low / margin, high * margin

@@ -17,10 +17,11 @@ from rich.text import Text
 
 from stabsearch.config import Sweep
 from stabsearch.frontier import Frontier
-from stabsearch.records import Outcome, TrialPlan, TrialRecord
+from stabsearch.frontier.stopping import mean_error
+from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.report.findings import ContextRow, frontier_rows
 from stabsearch.report.terminal import frontier_table
-from stabsearch.report.wording import duration, ended, printable, rate
+from stabsearch.report.wording import duration, ended, planned_rate, printable
 
 REFRESH_HZ = 4
 NUM_LAST = 4
@@ -58,6 +59,7 @@ class LiveView:
         self._running: dict[int, tuple[TrialPlan, float]] = {}
         self._last: deque[TrialRecord] = deque(maxlen=NUM_LAST)
         self._rows: tuple[ContextRow, ...] = ()
+        self._error: float | None = None
         self._lock = Lock()  # the refresh runs in a thread of its own
         self._live = Live(
             console=console, get_renderable=self.render, refresh_per_second=REFRESH_HZ, transient=True
@@ -83,11 +85,13 @@ class LiveView:
     def finished(self, record: TrialRecord, frontier: Frontier | None) -> None:
         """Move the trial to the last outcomes, and redraw the frontier when there is a new one."""
         rows = frontier_rows(frontier)
+        error = mean_error(frontier, self._sweep.search.goal) if frontier and rows else None
         with self._lock:
             self._running.pop(record.plan.number, None)
             self._num_finished += 1
             self._last.appendleft(record)
             self._rows = rows or self._rows
+            self._error = self._error if error is None else error
 
     def message(self, text: str) -> None:
         """Write a line above the table."""
@@ -113,7 +117,18 @@ class LiveView:
         bar = ProgressBar(total=budget, completed=min(done, budget), width=20)
         counts = f"{done}/{budget} done · {len(self._running)} running"
         line.add_row(Text(self._sweep.name, style="bold", no_wrap=True), bar, counts)
-        return Group(line, Text(self._times(done), style="dim"))
+        below = Text(
+            f"{self._times(done)}{self._known()}", style="dim", no_wrap=True, overflow="ellipsis"
+        )  # one line, whatever it says: the table's height counts on it
+        return Group(line, below)
+
+    def _known(self) -> str:
+        """Return how closely the frontier is known, and how closely it was asked for."""
+        if self._error is None:
+            return ""
+        tolerance = self._sweep.search.tolerance
+        wanted = "" if tolerance is None else f" ({tolerance:g} asked for)"
+        return f" · known to {self._error:.2f} decades{wanted}"
 
     def _times(self, done: int) -> str:
         elapsed = self._clock() - self._begun
@@ -145,11 +160,13 @@ class LiveView:
 
 
 def _settings(plan: TrialPlan) -> tuple[str, str, str]:
-    return str(plan.number), rate(plan.learning_rate), plan.context.label
+    return str(plan.number), planned_rate(plan), plan.context.label
 
 
 def _ending(record: TrialRecord) -> Text:
     step = f" at step {record.first_bad_step}" if record.first_bad_step is not None else ""
+    if record.plan.stage is Stage.RAMP:
+        return Text(f"– ramp, {ended(record)}{step}", style="dim")
     if record.outcome is Outcome.STABLE:
         return Text(f"✓ {ended(record)}", style="green")
     sign, style = ("✗", "red") if record.outcome.is_failure else ("–", "yellow")

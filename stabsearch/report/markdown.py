@@ -6,10 +6,21 @@ import re
 from collections.abc import Iterable, Sequence
 
 from stabsearch.report.findings import Findings
+from stabsearch.report.knobs import direction, fold, fold_interval, setting
 from stabsearch.report.recommended import recommended_arguments, render
+from stabsearch.report.remarks import (
+    context_of,
+    ending_note,
+    extrapolated_interval,
+    extrapolation_note,
+    extrapolation_title,
+    non_monotone_text,
+    purpose,
+    purposes_text,
+    verdict_words,
+)
 from stabsearch.report.wording import (
     CAUSES,
-    CONTEXT_VERDICTS,
     HEADINGS,
     NONE,
     OUTCOMES,
@@ -21,6 +32,7 @@ from stabsearch.report.wording import (
     ended,
     next_step,
     percent,
+    planned_rate,
     printable,
     rate,
     rate_interval,
@@ -37,12 +49,18 @@ def report_markdown(findings: Findings) -> str:
         *_recommended(findings),
         "## Frontier",
         f"![Frontier: safe learning rate per precision, warmup and clip norm]({FRONTIER_PICTURE})",
+        escaped(findings.answer.ended),
+        escaped(non_monotone_text(findings)),
         _frontier_table(findings),
+        *_effects(findings),
+        *_extrapolated(findings),
         "## How trials ended",
+        escaped(ending_note(findings)),
         _outcome_table(findings),
         *_confirmation(findings),
         *_caveats(findings),
         "## Trials",
+        purposes_text(findings),
         _trial_table(findings),
         "## Cost",
         _cost(findings),
@@ -102,15 +120,43 @@ def _frontier_table(findings: Findings) -> str:
             rate_interval(row.lr_low, row.lr_high),
             row.num_trials,
             row.num_failed,
-            CONTEXT_VERDICTS.get(row.verdict, row.verdict),
+            verdict_words(row),
         )
         for row in findings.rows
     ]
     return _table(["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"], rows)
 
 
+def _effects(findings: Findings) -> list[str]:
+    rows = [
+        (
+            setting(effect.factor, effect.value),
+            setting(effect.factor, effect.baseline),
+            fold(effect.ratio),
+            fold_interval(effect),
+            effect.num_pairs,
+            direction(effect),
+        )
+        for effect in findings.frontier.effects
+    ]
+    confidence = percent(findings.sweep.risk.confidence)
+    heads = ["setting", "against", "#safe learning rate", f"#{confidence} interval", "#pairs of contexts", ""]
+    return ["## What each setting buys", _table(heads, rows)] if rows else []
+
+
+def _extrapolated(findings: Findings) -> list[str]:
+    answer = findings.answer
+    rows = [
+        (context_of(each).label, rate(each.learning_rate), extrapolated_interval(each))
+        for each in answer.extrapolated
+    ]
+    heads = ["context", f"#extrapolated to step {answer.max_steps:,}", "#credible interval"]
+    title = f"## {extrapolation_title(findings)}"
+    return [title, escaped(extrapolation_note(findings)), _table(heads, rows)] if rows else []
+
+
 def _outcome_table(findings: Findings) -> str:
-    if not findings.records:
+    if not findings.counted:
         return "No trials yet."
     rows = []
     for outcome, count in findings.outcomes.items():
@@ -136,8 +182,8 @@ def _trial_table(findings: Findings) -> str:
     rows = [
         (
             trial.plan.number,
-            trial.plan.stage.value,
-            rate(trial.plan.learning_rate),
+            purpose(trial, findings),
+            planned_rate(trial.plan),
             trial.plan.context.label,
             ended(trial),
             NONE if trial.first_bad_step is None else trial.first_bad_step,

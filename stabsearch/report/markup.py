@@ -58,7 +58,7 @@ def table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: s
 
     A head that starts with ``#`` marks a column of numbers.
     """
-    names = [str(head) for head in heads]
+    names = [head if isinstance(head, Markup) else str(head) for head in heads]
     numeric = [name.startswith("#") for name in names]
     body = [_row(tuple(row), numeric) for row in rows]
     return tag(
@@ -77,7 +77,9 @@ def table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: s
 
 
 def _head(name: str) -> Markup:
-    return tag("th", name.removeprefix("#"), scope="col", class_="number" if name.startswith("#") else None)
+    if name.startswith("#"):
+        return tag("th", name.removeprefix("#"), scope="col", class_="number")
+    return tag("th", name, scope="col")
 
 
 def _row(cells: tuple[Child, ...], numeric: list[bool]) -> Markup:

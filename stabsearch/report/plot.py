@@ -13,6 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from stabsearch.records import Context
 from stabsearch.report.findings import Findings
 from stabsearch.report.layout import Column, Panel, Picture, clip_label, color_of, marker, picture_of
+from stabsearch.report.remarks import BELOW
 from stabsearch.report.wording import counted, percent
 
 DPI = 200
@@ -133,7 +134,12 @@ def _trials(axis: Any, column: Column) -> None:
         shape = {"color": color_of(column.color), **SHAPES[marker(trial.outcome)]}
         if "facecolors" in shape:
             shape["edgecolors"] = shape.pop("color")
-        axis.scatter([column.trial_x(index)], [trial.plan.learning_rate], alpha=0.9, zorder=3, **shape)
+        place = [column.trial_x(index)], [trial.plan.learning_rate]
+        axis.scatter(*place, alpha=0.9, zorder=3, **shape)
+        if trial.plan.number in column.failed_below:
+            axis.scatter(
+                *place, marker="o", s=95, facecolors="none", edgecolors=INK, linewidths=0.9, zorder=4
+            )
 
 
 def _star(axis: Any, panel: Panel, context: Context, learning_rate: float) -> None:
@@ -161,7 +167,12 @@ def _legend(picture: Picture, has_star: bool) -> list[Any]:
         [], [], linestyle="", marker="*", markersize=11, markerfacecolor="#F0C808", markeredgecolor=INK,
         label="recommended",
     )  # fmt: skip
-    return [*clips, *band, *shapes, *([star] if has_star else [])]
+    ring = Line2D(
+        [], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor=INK,
+        markeredgewidth=0.9, label=BELOW,
+    )  # fmt: skip
+    rings = [ring] if picture.has_failed_below else []
+    return [*clips, *band, *shapes, *rings, *([star] if has_star else [])]
 
 
 def _shape_key(name: str) -> Line2D:

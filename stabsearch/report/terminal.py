@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -10,10 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stabsearch.frontier.effects import Effect
 from stabsearch.report.bars import frontier_bar
 from stabsearch.report.findings import ContextRow, Findings
+from stabsearch.report.knobs import direction, effect_sentence, fold, fold_interval, setting
+from stabsearch.report.remarks import FLAG, extrapolated_text, non_monotone_text, verdict_words
 from stabsearch.report.wording import (
-    CONTEXT_VERDICTS,
     HEADINGS,
     NONE,
     SYMBOLS,
@@ -58,18 +61,45 @@ def summary(findings: Findings, folder: Path) -> RenderableType:
         parts.append(Padding(frontier_table(findings.rows, _range(findings)), (1, 0)))
     else:
         parts.append(Text(""))
+    if findings.frontier.effects:
+        parts.append(Padding(_effects_table(findings.frontier.effects), (0, 0, 1, 0)))
     return Group(*parts, _notes(findings, folder))
+
+
+def _effects_table(effects: Sequence[Effect]) -> RenderableType:
+    """Return what each setting does to the safe learning rate, one line each."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("setting", "safe learning rate", "", "against"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for effect in effects:
+        style = "bold" if effect.is_clear else "dim"
+        baseline, pairs = setting(effect.factor, effect.baseline), counted(effect.num_pairs, "pair")
+        table.add_row(
+            setting(effect.factor, effect.value),
+            Text(f"{fold(effect.ratio)} {fold_interval(effect)}", style=style),
+            Text(direction(effect), style=style),
+            f"{baseline}, {pairs}",
+        )
+    return table
 
 
 def _notes(findings: Findings, folder: Path) -> RenderableType:
     """Return what stands below the table, each with its name in front."""
     notes = Table.grid(padding=(0, 2, 0, 0))
-    for caveat in findings.answer.caveats:
-        notes.add_row(Text("Note", style="dim"), Text(printable(caveat)))
+    if findings.answer.ended:
+        notes.add_row(Text("Search", style="dim"), Text(printable(findings.answer.ended)))
+    for note in _remarks(findings):
+        notes.add_row(Text("Note", style="dim"), Text(printable(note)))
     notes.add_row(Text("Files", style="dim"), Text(_files(findings, folder)))
     step = next_step(findings.sweep, findings.answer, findings.records)
     notes.add_row(Text("Next", style="bold"), Text(step))
     return notes
+
+
+def _remarks(findings: Findings) -> list[str]:
+    """Return what limits the answer, one sentence or two each."""
+    said = (non_monotone_text(findings), extrapolated_text(findings))
+    return [*filter(None, said), *findings.answer.caveats]
 
 
 def _range(findings: Findings) -> tuple[float, float]:
@@ -100,9 +130,7 @@ def frontier_table(
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("failed", justify="right", no_wrap=True)
     for row in shown:
-        table.add_row(
-            row.context.label, _bar(row, rate_range), _safe(row), str(row.num_trials), str(row.num_failed)
-        )
+        table.add_row(row.context.label, _bar(row, rate_range), _safe(row), str(row.num_trials), _failed(row))
     hidden = len(rows) - len(shown)
     more = Text(f"… and {counted(hidden, 'more context')}", style="dim")
     return Group(table, more) if hidden else table
@@ -118,6 +146,10 @@ def _bar(row: ContextRow, rate_range: tuple[float, float]) -> Text:
     bar.highlight_regex("━+", "not dim cyan")
     bar.highlight_regex("◆", "not dim bold green")
     return bar
+
+
+def _failed(row: ContextRow) -> str:
+    return f"{FLAG} {row.num_failed}" if row.is_non_monotone else str(row.num_failed)
 
 
 def _safe(row: ContextRow) -> Text:
@@ -142,14 +174,16 @@ def summary_lines(findings: Findings, folder: Path) -> list[str]:
             f"{recommended_title(answer)}: learning_rate={best.learning_rate!r} {best.context.label}, "
             f"failure probability {percent(best.failure_probability)}"
         )
-    lines += [f"note: {printable(caveat)}" for caveat in answer.caveats]
+    lines += [f"effect: {effect_sentence(effect)}" for effect in findings.frontier.effects]
+    lines += [f"search: {printable(answer.ended)}"] if answer.ended else []
+    lines += [f"note: {printable(note)}" for note in _remarks(findings)]
     lines.append(f"files: {_files(findings, folder)}")
     return [*lines, f"next: {next_step(findings.sweep, answer, findings.records)}"]
 
 
 def row_line(row: ContextRow) -> str:
     """Return one context of the frontier in a line."""
-    verdict = CONTEXT_VERDICTS.get(row.verdict, row.verdict)
+    verdict = verdict_words(row)
     counts = f"{counted(row.num_trials, 'trial')}, {row.num_failed} failed"
     interval = rate_interval(row.lr_low, row.lr_high)
     if row.lr_safe is None:

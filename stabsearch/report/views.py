@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stabsearch.config import Sweep
 from stabsearch.frontier import Frontier
-from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.records import Stage, TrialPlan, TrialRecord
 from stabsearch.report.findings import frontier_rows
 from stabsearch.report.live import LiveView
 from stabsearch.report.terminal import row_line
@@ -76,6 +76,8 @@ class PlainView(QuietView):
         line = f"{place} {record.plan.run_name} {ended(record)}, {counted(record.steps, 'step')}, {seconds}"
         said = f": {printable(record.message)}" if record.message else ""
         self._write(line + said)
+        if record.plan.stage is Stage.RAMP:  # it moved nothing
+            return
         for row in frontier_rows(frontier):
             if row.context == record.plan.context:
                 self._write(f"{' ' * len(place)} {row_line(row)}")

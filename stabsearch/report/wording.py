@@ -6,8 +6,8 @@ import math
 import unicodedata
 
 from stabsearch.config import Sweep
-from stabsearch.frontier.answer import Answer, Verdict
-from stabsearch.records import Cause, Outcome, TrialRecord
+from stabsearch.frontier.answer import Answer, Confirmation, Verdict
+from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
 
 NONE = "–"
 """Shown where there is no number."""
@@ -28,6 +28,12 @@ def rate(value: float | None) -> str:
 def rate_interval(low: float | None, high: float | None) -> str:
     """Return the credible interval of a learning rate, or a dash when an end is missing."""
     return NONE if low is None or high is None else f"{rate(low)} to {rate(high)}"
+
+
+def planned_rate(plan: TrialPlan) -> str:
+    """Return the learning rate of a trial; of a ramp, both ends."""
+    end = rate(plan.learning_rate)
+    return end if plan.ramp_from is None else f"{rate(plan.ramp_from)} to {end}"
 
 
 def percent(value: float) -> str:
@@ -111,6 +117,7 @@ HEADINGS = {
     Verdict.UNCONFIRMED: "Safe configuration, not confirmed yet",
     Verdict.NOTHING_SAFE: "No stable region in this space",
     Verdict.NOT_ENOUGH_EVIDENCE: "Not enough evidence",
+    Verdict.ABSTAINED: "No candidate survived confirmation",
     Verdict.CANARY_FAILED: "The gentle baseline broke",
     Verdict.DATA_FAULT: "The data is at fault",
 }
@@ -121,6 +128,7 @@ TONES = {
     Verdict.UNCONFIRMED: "fair",
     Verdict.NOTHING_SAFE: "bad",
     Verdict.NOT_ENOUGH_EVIDENCE: "open",
+    Verdict.ABSTAINED: "open",
     Verdict.CANARY_FAILED: "bad",
     Verdict.DATA_FAULT: "bad",
 }
@@ -148,11 +156,44 @@ def confirmation_text(answer: Answer, confidence: float) -> str:
     if confirmation is None or confirmation.required == 0:
         return ""
     ran = confirmation.survived + confirmation.failed
+    basis = "alone" if confirmation.slope is None else "and that slope"
+    text = (
+        f"{counted(ran, 'fresh seed')} of {confirmation.required} needed ran on {_tested_on(answer)}: "
+        f"{confirmation.survived} survived {answer.horizon:,} steps, {confirmation.failed} failed. From "
+        f"these {basis} the failure probability of the recommended configuration is at most "
+        f"{percent(confirmation.bound)} (Clopper–Pearson, {percent(confidence)} confidence)."
+    )
+    return text + _tries(confirmation) + _bridges(answer)
+
+
+def _tested_on(answer: Answer) -> str:
+    """Return where the fresh seeds ran, and what a stress test assumes."""
+    best, confirmation = answer.recommendation, answer.confirmation
+    assert confirmation is not None, "only a confirmation has seeds"
+    if best is None or confirmation.tested_learning_rate is None or confirmation.slope is None:
+        return "exactly the recommended configuration"
+    fold = confirmation.tested_learning_rate / best.learning_rate
+    more_often = math.exp(confirmation.slope * math.log10(fold))
     return (
-        f"{counted(ran, 'fresh seed')} of {confirmation.required} needed ran on exactly the recommended "
-        f"configuration: {confirmation.survived} survived, {confirmation.failed} failed. From these alone "
-        f"the failure probability is at most {percent(confirmation.bound)} (Clopper–Pearson, "
-        f"{percent(confidence)} confidence)."
+        f"{fold:.3g} times the recommended learning rate ({rate(confirmation.tested_learning_rate)}), where "
+        f"the fitted slope says that runs fail at least {more_often:.2g} times as often"
+    )
+
+
+def _tries(confirmation: Confirmation) -> str:
+    tries = counted(confirmation.failed_rounds, "candidate")
+    return f" Before it, {tries} failed, which weakens the claim." if confirmation.failed_rounds else ""
+
+
+def _bridges(answer: Answer) -> str:
+    """Return how trials that went on past the horizon ended; empty without any."""
+    confirmation = answer.confirmation
+    if confirmation is None or not confirmation.bridge_horizon:
+        return ""
+    ran = confirmation.bridge_survived + confirmation.bridge_failed
+    return (
+        f" {counted(ran, 'bridge trial')} went on to step {confirmation.bridge_horizon:,}: "
+        f"{confirmation.bridge_failed} broke after step {answer.horizon:,}."
     )
 
 
@@ -168,8 +209,9 @@ def next_step(sweep: Sweep, answer: Answer, records: tuple[TrialRecord, ...]) ->
             return _confirm(answer)
         case Verdict.NOTHING_SAFE:
             return _widen(sweep)
-        case Verdict.NOT_ENOUGH_EVIDENCE:
-            return _more_evidence(sweep, records)
+        case Verdict.NOT_ENOUGH_EVIDENCE | Verdict.ABSTAINED:
+            is_abstaining = answer.verdict is Verdict.ABSTAINED
+            return _sharpen(sweep) if is_abstaining else _more_evidence(sweep, records)
         case Verdict.CANARY_FAILED:
             return (
                 "Do not tune: even the gentlest settings broke, so look at the data, the labels and the "
@@ -183,6 +225,11 @@ def _confirm(answer: Answer) -> str:
     confirmation = answer.confirmation
     if confirmation is None or confirmation.required == 0:
         return "Set risk.confirmation_trials to auto and run again before a costly run is started with it."
+    if confirmation.bridge_failed:
+        return (
+            f"It breaks after step {answer.horizon:,}: run a sweep of another name with budget.horizon "
+            f"{confirmation.bridge_horizon} before a costly run is started with it."
+        )
     if confirmation.failed:
         seeds = counted(confirmation.survived + confirmation.failed, "fresh seed")
         return (
@@ -191,6 +238,16 @@ def _confirm(answer: Answer) -> str:
         )
     missing = confirmation.required - confirmation.survived
     return f"It still needs {counted(missing, 'surviving fresh seed')}: raise budget.trials and run again."
+
+
+def _sharpen(sweep: Sweep) -> str:
+    tolerance = sweep.search.tolerance
+    lower = "" if tolerance is None else f"lower search.tolerance (now {tolerance:g}), "
+    more = (
+        f"raise budget.trials (now {sweep.budget.trials}) and risk.max_rounds (now {sweep.risk.max_rounds})"
+    )
+    text = f"{lower}{more}"
+    return f"{text[0].upper()}{text[1:]}, and run again: finished trials are kept."
 
 
 def _widen(sweep: Sweep) -> str:

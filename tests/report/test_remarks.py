@@ -29,7 +29,7 @@ def test_a_contradicted_frontier_is_flagged_with_the_trials_to_look_at() -> None
     text = non_monotone_text(make_island())
     assert text.startswith(f"{FLAG} In fp32 · warmup 0 · clip 1 trials failed below learning rates")
     assert "look at the failing trials below the frontier (trials 40, 41, 42, 43, 44)" in text
-    assert text.endswith("the confirmation at the recommended rate still holds.")
+    assert text.endswith("the confirmation of the recommended rate still holds.")
     assert verdict_words(make_island().rows[0]).endswith(f"{FLAG} non-monotone")
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_said_of_a_frontier_that_fits() -> None:
     ("changes", "end"),
     [
         ({"confirmation": None}, "only fresh seeds at a learning rate itself can vouch for it."),
-        ({"confirmation": STRESS}, "the confirmation at the recommended rate still holds."),
+        ({"confirmation": STRESS}, "the confirmation of the recommended rate still holds."),
         (
             {"confirmation": STRESS, "recommendation": FLAGGED},
             "confirm the recommended rate itself (risk.confirmation).",

@@ -1,0 +1,134 @@
+"""The tables of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stabsearch.frontier.effects import Effect
+from stabsearch.records import TrialRecord
+from stabsearch.report.effects_svg import RatioAxis, axis_figure, axis_of, effect_figure
+from stabsearch.report.findings import Findings
+from stabsearch.report.knobs import basis, direction, fold, fold_interval, setting
+from stabsearch.report.markup import Markup, joined, table, tag
+from stabsearch.report.remarks import SEARCH, context_of, extrapolated_interval, purpose, verdict_words
+from stabsearch.report.wording import (
+    CAUSES,
+    NONE,
+    OUTCOMES,
+    counted,
+    ended,
+    percent,
+    planned_rate,
+    printable,
+    rate,
+    rate_interval,
+)
+
+OPEN_TRIALS = 40  # chosen: a longer trial table starts folded, so that the page stays easy to skim
+_CHOSEN = tag("span", " · recommended", class_="chosen")
+
+
+def frontier_table(findings: Findings) -> Markup:
+    """Return the frontier in numbers, one row per context."""
+    if not findings.rows:
+        return tag("p", "No context has a frontier yet.", class_="muted")
+    best = findings.answer.recommendation
+    rows = [
+        (
+            row.context.label,
+            rate(row.lr_safe),
+            rate_interval(row.lr_low, row.lr_high),
+            row.num_trials,
+            row.num_failed,
+            joined([verdict_words(row), _CHOSEN if best and best.context == row.context else None]),
+        )
+        for row in findings.rows
+    ]
+    heads = ["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"]
+    return table(heads, rows, caption="Frontier per context")
+
+
+def effects_table(effects: Sequence[Effect]) -> Markup:
+    """Return what each setting does to the safe learning rate, drawn and in numbers."""
+    axis = axis_of(effects)
+    rows = [_effect_row(effect, axis) for effect in effects]
+    heads = ["setting", axis_figure(axis), "factor"]
+    return tag("div", table(heads, rows, caption="What each setting buys"), class_="effects")
+
+
+def _effect_row(effect: Effect, axis: RatioAxis) -> tuple[Markup, Markup, Markup]:
+    name = joined([setting(effect.factor, effect.value), tag("small", basis(effect))])
+    size = f"{fold(effect.ratio)} {fold_interval(effect)}"
+    return name, effect_figure(effect, axis), joined([size, tag("small", direction(effect))])
+
+
+def extrapolated_table(findings: Findings) -> Markup:
+    """Return the frontier over the full run beside the measured one."""
+    answer = findings.answer
+    measured = {row.context: row.lr_safe for row in findings.rows}
+    rows = [
+        (
+            context_of(each).label,
+            rate(each.learning_rate),
+            extrapolated_interval(each),
+            rate(measured.get(context_of(each))),
+        )
+        for each in answer.extrapolated
+    ]
+    horizon, end = f"{answer.horizon:,}", f"{answer.max_steps:,}"
+    heads = ["context", f"#extrapolated to step {end}", "#credible interval", f"#measured to step {horizon}"]
+    return table(heads, rows, caption="Frontier over the full run, extrapolated")
+
+
+def outcome_table(findings: Findings) -> Markup:
+    """Return how many trials ended in which way, ramps left out."""
+    if not findings.counted:
+        return tag("p", "No trials yet.", class_="muted")
+    total = len(findings.counted)
+    rows = [
+        (outcome.value, count, percent(count / total), OUTCOMES[outcome], _causes(findings, outcome))
+        for outcome, count in findings.outcomes.items()
+    ]
+    heads = ["outcome", "#trials", "#share", "meaning", "causes"]
+    return table(heads, rows, caption="Outcomes and their causes")
+
+
+def _causes(findings: Findings, outcome: object) -> str:
+    found = [f"{CAUSES[cause]} ({count})" for (of, cause), count in findings.causes.items() if of is outcome]
+    return ", ".join(found) or NONE
+
+
+def trial_table(findings: Findings) -> Markup:
+    """Return every trial, ramps included; a long table is folded."""
+    if not findings.records:
+        return tag("p", "No trials yet.", class_="muted")
+    heads = [
+        "#trial",
+        "stage",
+        "#learning rate",
+        "context",
+        "outcome",
+        "#first bad step",
+        "#steps",
+        "#seconds",
+        "message",
+    ]
+    full = table(heads, [_trial_row(trial, findings) for trial in findings.records], caption="Every trial")
+    is_open = "" if len(findings.records) <= OPEN_TRIALS else None
+    summary = tag("summary", counted(len(findings.records), "trial"))
+    return tag("details", summary, full, open=is_open, class_="trials")
+
+
+def _trial_row(trial: TrialRecord, findings: Findings) -> tuple[str | int, ...]:
+    plan, run_for = trial.plan, purpose(trial, findings)
+    return (
+        plan.number,
+        "" if run_for == SEARCH else run_for,
+        planned_rate(plan),
+        plan.context.label,
+        ended(trial),
+        NONE if trial.first_bad_step is None else trial.first_bad_step,
+        trial.steps,
+        f"{trial.startup_s + trial.train_s:.1f}",
+        printable(trial.message),
+    )

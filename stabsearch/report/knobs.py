@@ -1,0 +1,59 @@
+"""What each knob buys, in words: by what factor a setting moves the safe learning rate."""
+
+from __future__ import annotations
+
+from stabsearch.frontier.effects import Effect, FactorName
+from stabsearch.report.wording import counted
+
+
+def setting(factor: FactorName, value: str | float) -> str:
+    """Return one value of a factor as people name it.
+
+    >>> setting("max_grad_norm", 1.0), setting("warmup_steps", 0), setting("precision", "bf16")
+    ('clip 1', 'no warmup', 'bf16')
+    """
+    if factor == "precision":
+        return str(value)
+    name, number = ("clip" if factor == "max_grad_norm" else "warmup"), float(value)
+    return f"{name} {number:g}" if number else f"no {name}"
+
+
+def fold(ratio: float) -> str:
+    """Return a factor with two significant digits.
+
+    >>> fold(2.14), fold(3.0), fold(0.874), fold(1234.0)
+    ('×2.1', '×3.0', '×0.87', '×1200')
+    """
+    return f"×{_two_digits(ratio)}"
+
+
+def fold_interval(effect: Effect) -> str:
+    """Return the credible interval of an effect: ``[1.6, 2.8]``."""
+    return f"[{_two_digits(effect.ratio_low)}, {_two_digits(effect.ratio_high)}]"
+
+
+def direction(effect: Effect) -> str:
+    """Return what an effect does to the safe learning rate, in a word or three."""
+    if not effect.is_clear:
+        return "no clear effect"
+    return "raises it" if effect.ratio > 1 else "lowers it"
+
+
+def basis(effect: Effect) -> str:
+    """Return what an effect is compared with, and how often it could be."""
+    baseline = setting(effect.factor, effect.baseline)
+    return f"against {baseline}, {counted(effect.num_pairs, 'pair')} of contexts"
+
+
+def effect_sentence(effect: Effect) -> str:
+    """Return an effect with its interval and what it rests on."""
+    name, size = setting(effect.factor, effect.value), f"{fold(effect.ratio)} {fold_interval(effect)}"
+    if not effect.is_clear:
+        return f"{name}: no clear effect, {size} ({basis(effect)})"
+    verb = "raises" if effect.ratio > 1 else "lowers"
+    return f"{name} {verb} the safe learning rate {size} ({basis(effect)})"
+
+
+def _two_digits(ratio: float) -> str:
+    rounded = float(f"{ratio:.2g}")
+    return f"{rounded:.1f}" if 1 <= rounded < 10 else f"{rounded:g}"
