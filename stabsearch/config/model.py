@@ -248,6 +248,20 @@ class Training(_Part):
         return {key: value for key, value in named.items() if key not in {"max_steps", "num_train_epochs"}}
 
 
+class PriorSources(_Part):
+    """Where the search may begin to look, beside the middle of the range: never evidence."""
+
+    ramp: bool = False
+    """One learning-rate ramp per precision before the search (Smith 2017); each is one trial of the
+    budget."""
+    sharpness: bool = False
+    """A few Hessian-vector products on the first batch, on the machine that starts the sweep (adaptive
+    edge of stability, Cohen et al. 2022)."""
+    earlier: str | None = None
+    """``frontier.json``, or the folder, of an earlier sweep of the same model family; its frontier
+    counts with twice its uncertainty and 0.3 decades more."""
+
+
 class Search(_Part):
     """What is varied: every combination of precision, warmup and clip norm is one context."""
 
@@ -264,6 +278,8 @@ class Search(_Part):
     goal: Literal["map", "recommend"] = "map"
     """``map``: learn the frontier of every context, which is what reports show; ``recommend``: spend
     trials only where the best configuration may be."""
+    prior: PriorSources = PriorSources()
+    """What is known beforehand of where frontiers lie."""
     tolerance: PositiveFloat | None = 0.1
     """The search ends before its budget once the frontier is expected to be known to so many decades,
     on average over contexts (goal ``recommend``: weighted by their chance to be the best). That must

@@ -20,6 +20,7 @@ def resolve_paths(sweep: Sweep, folder: Path) -> Sweep:
     Raises:
         UserError: a file or folder that is not there, with its key.
     """
+    sweep = _with_earlier(sweep, folder)
     task = sweep.task
     if not isinstance(task, SequenceClassificationTask):
         return sweep
@@ -27,6 +28,19 @@ def resolve_paths(sweep: Sweep, folder: Path) -> Sweep:
     if isinstance(task.model, str):
         update["model"] = _source(task.model, folder, "model")
     return sweep.model_copy(update={"task": task.model_copy(update=update)})
+
+
+def _with_earlier(sweep: Sweep, folder: Path) -> Sweep:
+    """Return the sweep with the absolute path of the earlier sweep that it learns from."""
+    prior = sweep.search.prior
+    if prior.earlier is None:
+        return sweep
+    path = _absolute(prior.earlier, folder)
+    if not path.exists():
+        what = f"no such file or folder: {prior.earlier!r}{_read_as(prior.earlier, path)}"
+        raise UserError(what, _near(path), key=("search", "prior", "earlier"))
+    known = prior.model_copy(update={"earlier": str(path)})
+    return sweep.model_copy(update={"search": sweep.search.model_copy(update={"prior": known})})
 
 
 def _data(data: LocalData | HubData, folder: Path) -> LocalData | HubData:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stabsearch.frontier.effects import Effect
 from stabsearch.frontier.evidence import Result, Tally
+from stabsearch.frontier.hints import PriorHint, hint_from_json
 from stabsearch.frontier.row import FrontierRow
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.records import Context
@@ -23,6 +24,7 @@ def encode(
     trials: Sequence[ContextTrials],
     rows: Sequence[FrontierRow],
     effects: Sequence[Effect],
+    hints: Sequence[PriorHint],
 ) -> dict[str, Any]:
     """Return the document: settings, one entry per context with its row and evidence, and effects."""
     return {
@@ -35,12 +37,13 @@ def encode(
             for each, row in zip(trials, rows, strict=True)
         ],
         "effects": [asdict(effect) for effect in effects],
+        "prior_hints": [asdict(hint) for hint in hints],
     }
 
 
 def decode(
     data: Mapping[str, Any],
-) -> tuple[float, float, tuple[float, float], tuple[ContextTrials, ...]]:
+) -> tuple[float, float, tuple[float, float], tuple[ContextTrials, ...], tuple[PriorHint, ...]]:
     """Return settings and evidence; the table's numbers are computed from them again.
 
     Raises:
@@ -50,7 +53,8 @@ def decode(
         raise ValueError(f"frontier of version {data.get('version')!r}, this reads {FRONTIER_VERSION}")
     low, high = data["learning_rate_range"]
     trials = tuple(_trials(entry) for entry in data["contexts"])
-    return data["max_failure_probability"], data["confidence"], (low, high), trials
+    hints = tuple(map(hint_from_json, data["prior_hints"]))
+    return data["max_failure_probability"], data["confidence"], (low, high), trials, hints
 
 
 def _evidence(trials: ContextTrials) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from stabsearch.frontier.frontier import Frontier
+from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.trials import ContextTrials, TableError, context_trials
 from stabsearch.records import Context, TrialRecord
 from stabsearch.records.frame import trials_frame
@@ -19,6 +20,7 @@ def fit(
     learning_rate_range: tuple[float, float] | None = None,
     confidence: float = 0.9,
     contexts: Sequence[Context] | None = None,
+    hints: Sequence[PriorHint] = (),
 ) -> Frontier:
     """Return the frontier that a table of trials shows.
 
@@ -32,6 +34,7 @@ def fit(
             trials. A trial outside it still counts.
         confidence: probability of the credible intervals.
         contexts: contexts to report even without trials.
+        hints: what is known beforehand of where frontiers lie, with its uncertainty.
 
     Raises:
         TableError: missing columns, unknown outcomes, unusable values, an impossible range. It is a
@@ -41,7 +44,7 @@ def fit(
     _check_probability("confidence", confidence, 0.5, 1.0)
     groups = context_trials(trials, contexts or ())
     searched = _checked_range(learning_rate_range) if learning_rate_range is not None else _spanned(groups)
-    return Frontier(float(max_failure_probability), float(confidence), searched, groups)
+    return Frontier(float(max_failure_probability), float(confidence), searched, groups, tuple(hints))
 
 
 def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:

@@ -18,6 +18,7 @@ from stabsearch.frontier.curve import FailureCurve
 from stabsearch.frontier.document import decode, encode
 from stabsearch.frontier.effects import Effect, effects_of
 from stabsearch.frontier.evidence import settled
+from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.monotone import is_contradicted
 from stabsearch.frontier.posterior import Posterior, posterior_of
@@ -50,12 +51,14 @@ class Frontier:
     """Lowest and highest learning rate searched."""
     trials: tuple[ContextTrials, ...]
     """The evidence, one entry per context, in the order of ``table``."""
+    hints: tuple[PriorHint, ...] = ()
+    """What was known beforehand of where thresholds lie."""
 
     @cached_property
     def posterior(self) -> Posterior:
         """Return the posterior over the thresholds; its contexts stand in the order of ``table``."""
         evidence = settled([trials.evidence for trials in self.trials])
-        prior = context_prior([trials.context for trials in self.trials], self.searched)
+        prior = context_prior([trials.context for trials in self.trials], self.searched, self.hints)
         return posterior_of(FailureCurve(self.max_failure_probability), self.searched, evidence, prior)
 
     @property
@@ -164,6 +167,7 @@ class Frontier:
             self.trials,
             self.rows,
             self.effects,
+            self.hints,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.confirming import Confirming, certificate_of
 from stabsearch.frontier.fit import fit
+from stabsearch.frontier.hints import ramp_hints
 from stabsearch.frontier.rounds import Round, rounds
 from stabsearch.frontier.stopping import SearchEnd, Stopping, search_end, searching
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialPlan, TrialRecord
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from stabsearch.config import Sweep
     from stabsearch.frontier import Frontier
+    from stabsearch.frontier.hints import PriorHint
     from stabsearch.search.study import SweepStudy
 
 BASELINE_LEARNING_RATE = 2e-5  # the usual fine-tuning rate of BERT-like models (Devlin et al. 2019)
@@ -50,10 +52,20 @@ class Stages:
         return self.trials - self.reserved
 
 
-def fitted(sweep: Sweep, contexts: Sequence[Context], records: Sequence[TrialRecord]) -> Frontier:
+def hints_of(
+    sweep: Sweep, known: Sequence[PriorHint], records: Sequence[TrialRecord]
+) -> tuple[PriorHint, ...]:
+    """Return all that is known beforehand of frontiers: what was before the sweep, and its ramps."""
+    return *known, *ramp_hints(records, sweep.outcomes)
+
+
+def fitted(
+    sweep: Sweep, contexts: Sequence[Context], records: Sequence[TrialRecord],
+    hints: Sequence[PriorHint] = (),
+) -> Frontier:  # fmt: skip
     """Return the frontier that a sweep's records show, one row per searched context.
 
-    Bridge trials count as they stood at the horizon of the others.
+    Bridge trials count as they stood at the horizon of the others; ramps are no evidence.
     """
     rates = sweep.search.learning_rate
     seen = at_base_horizon(records, sweep.outcomes)
@@ -63,6 +75,7 @@ def fitted(sweep: Sweep, contexts: Sequence[Context], records: Sequence[TrialRec
         learning_rate_range=(rates.low, rates.high),
         confidence=sweep.risk.confidence,
         contexts=contexts,
+        hints=hints,
     )
 
 
@@ -82,16 +95,17 @@ class Campaign:
         stages: how the budget is spent.
         on_started, on_finished: told of each trial, for views and trackers.
         clock: seconds, monotonic.
+        hints: what is known of frontiers before the sweep.
     """
 
     def __init__(
         self, study: SweepStudy, sweep: Sweep, contexts: Sequence[Context], stages: Stages,
         *, on_started: Callable[[TrialPlan], None], on_finished: Callable[[TrialRecord], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, hints: Sequence[PriorHint] = (),
     ) -> None:  # fmt: skip
         self._study, self._sweep, self._contexts, self._stages = study, sweep, tuple(contexts), stages
         self._on_started, self._on_finished = on_started, on_finished
-        self._clock, self._began = clock, clock()
+        self._clock, self._began, self._known = clock, clock(), tuple(hints)
         self._waiting = deque(study.unfinished())
         self._in_flight: dict[int, TrialPlan] = {}
         self._seen: list[TrialRecord] = []
@@ -125,7 +139,10 @@ class Campaign:
 
     def frontier(self) -> Frontier:
         """Return the frontier as the records show it now."""
-        return fitted(self._sweep, self._contexts, self._study.records)
+        return fitted(self._sweep, self._contexts, self._study.records, self._hints())
+
+    def _hints(self) -> tuple[PriorHint, ...]:
+        return hints_of(self._sweep, self._known, self._study.raw_records)
 
     def has_work(self) -> bool:
         """Return whether anything is left to run, without starting it."""
@@ -179,10 +196,14 @@ class Campaign:
         canary = next((r for r in reversed(records) if r.plan.stage is Stage.CANARY), None)
         if canary is None or canary.outcome in NEVER_TRAINED:
             return self._next_canary(spent)
-        if canary.outcome.is_failure:
+        if canary.outcome.is_failure or spent >= self._stages.trials:
             return None
-        if spent >= self._stages.trials:
-            return None
+        if self._sweep.search.prior.ramp and self._is_ramping(records):
+            return self._next_ramp(records)
+        return self._searched(records, spent)
+
+    def _searched(self, records: list[TrialRecord], spent: int) -> TrialPlan | None:
+        """Return the next trial of the search; of the confirmation once it is over."""
         end = self._search_end(records)
         if end is SearchEnd.NOTHING_STABLE:
             return None
@@ -200,7 +221,7 @@ class Campaign:
     def _search_end(self, records: Sequence[TrialRecord]) -> SearchEnd | None:
         known = searching(records)
         if self._judged is None or self._judged[0] != len(known):
-            fit_to = partial(fitted, self._sweep, self._contexts)
+            fit_to = partial(fitted, self._sweep, self._contexts, hints=self._hints())
             stopping = stopping_of(self._sweep, self._stages)
             self._judged = len(known), search_end(known, self._contexts, stopping, fit_to)
         return self._judged[1]
@@ -210,6 +231,25 @@ class Campaign:
         if self._in_flight or spent >= self._stages.trials:
             return None
         return self._study.ask_fixed(*self._baseline(), Stage.CANARY)
+
+    def _is_ramping(self, records: Sequence[TrialRecord]) -> bool:
+        """Return whether a precision's ramp has not ended yet; the search begins where they point."""
+        return len({r.plan.precision for r in records if r.plan.stage is Stage.RAMP}) < len(self._precisions)
+
+    def _next_ramp(self, records: Sequence[TrialRecord]) -> TrialPlan | None:
+        """Return the ramp of a precision that has none, without warmup and with the first clip norm."""
+        plans = [*(record.plan for record in records), *self._in_flight.values()]
+        begun = {plan.precision for plan in plans if plan.stage is Stage.RAMP}
+        left = [precision for precision in self._precisions if precision not in begun]
+        if not left:
+            return None
+        search = self._sweep.search
+        context = Context(left[0], 0, search.max_grad_norm[0])
+        return self._study.ask_ramp(context, search.learning_rate.low, search.learning_rate.high)
+
+    @property
+    def _precisions(self) -> list[str]:
+        return list(dict.fromkeys(context.precision for context in self._contexts))
 
     def _confirming(self, records: list[TrialRecord]) -> TrialPlan | None:
         """Return the next trial on the candidate; a candidate that failed is replaced."""

@@ -17,9 +17,11 @@ from optuna.trial import FrozenTrial
 from stabsearch.frontier.acquisition import Proposal, next_trial, safety_probe
 from stabsearch.frontier.curve import FailureCurve
 from stabsearch.frontier.evidence import Observation, tallied
+from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.likelihood import Span
-from stabsearch.frontier.prior import Prior, factor_of, factored_prior
+from stabsearch.frontier.prior import Prior, context_prior, factor_of, factored_prior
 from stabsearch.frontier.problem import Goal, Pending, Problem
+from stabsearch.records import Context
 from stabsearch.search.axis import Axis, context_levels
 from stabsearch.search.numbered_random import NumberedRandomSampler
 from stabsearch.search.told import EvidenceSource, alive_for, proven, running
@@ -52,6 +54,8 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         probe_every: one trial in this many checks the safe side of a context; 0: none does.
         goal: ``map``: learn the frontier of every context; ``recommend``: spend trials where the
             highest frontier may be.
+        hints: what is known beforehand of where frontiers lie; for the parameters precision,
+            warmup_steps and max_grad_norm.
         cost_exponent: divide what a trial is expected to teach by its expected cost to this power.
 
     Raises:
@@ -69,6 +73,7 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         probe_every: int = 6,
         goal: Goal = "map",
         cost_exponent: float = 0.0,
+        hints: Sequence[PriorHint] = (),
     ) -> None:
         if probe_every < 0:
             raise ValueError(f"probe_every must be 0 or above, got {probe_every}")
@@ -78,7 +83,7 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         self._search_space = dict(search_space) if search_space is not None else None
         self._evidence = evidence
         self._probe_every = probe_every
-        self._goal, self._cost_exponent = goal, cost_exponent
+        self._goal, self._cost_exponent, self._hints = goal, cost_exponent, tuple(hints)
         self._independent = NumberedRandomSampler(self._seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -128,7 +133,7 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         problem = Problem(
             self._curve,
             observed.span,
-            observed.prior(contexts),
+            observed.prior(contexts, self._hints),
             [tallied(each) for each in observations],
             [Pending(position[context], x, exposure) for context, x, exposure in places],
             self._goal,
@@ -174,13 +179,19 @@ class _Observed:
         kept = dict.fromkeys(seen)
         return list(dict.fromkeys((*kept, *drawn)))[: max(_MAX_CONTEXTS, len(kept))]
 
-    def prior(self, contexts: Sequence[Levelled]) -> Prior:
+    def prior(self, contexts: Sequence[Levelled], hints: Sequence[PriorHint]) -> Prior:
         """Return what is believed of the contexts before any trial."""
+        if hints and set(self._levels) == set(Context._fields):
+            return context_prior([self._named(context) for context in contexts], self.span, hints)
         values = {
             factor_of(name, is_numeric=level.is_numeric): [level.values[context[i]] for context in contexts]
             for i, (name, level) in enumerate(self._levels.items())
         }
         return factored_prior(values, self.span, len(contexts))
+
+    def _named(self, context: Levelled) -> Context:
+        levels = zip(self._levels.items(), context, strict=True)
+        return Context(**{name: level.values[index] for (name, level), index in levels})
 
     def parameters(self, context: Levelled, proposal: Proposal, rng: np.random.Generator) -> dict[str, Any]:
         """Return the values to try."""

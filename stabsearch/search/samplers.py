@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import get_args
 
@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 
 from stabsearch.config.model import SamplerName
 from stabsearch.errors import UserError
+from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.problem import Goal
 from stabsearch.search.even_grid import EvenGridSampler
 from stabsearch.search.frontier_sampler import FrontierSampler
@@ -43,6 +44,7 @@ def make_sampler(
     evidence: EvidenceSource | None = None,
     grid_levels: int = 11,
     goal: Goal = "map",
+    hints: Sequence[PriorHint] = (),
 ) -> BaseSampler:
     """Return a new sampler, of which nothing has to be kept from one trial to the next.
 
@@ -55,6 +57,7 @@ def make_sampler(
             values that the study was told.
         grid_levels: learning rates of the grid, evenly spaced on the logarithmic axis.
         goal: what the frontier sampler spends trials on; the others have none.
+        hints: what it knows beforehand of where frontiers lie.
 
     Raises:
         UserError: a name that is not known, or ``gp`` where torch is not installed.
@@ -62,7 +65,7 @@ def make_sampler(
     if name == "frontier":
         return FrontierSampler(
             INTENSITY, max_failure_probability, seed,
-            search_space=search_space, evidence=evidence, goal=goal,
+            search_space=search_space, evidence=evidence, goal=goal, hints=hints,
         )  # fmt: skip
     if name == "grid":
         return EvenGridSampler(search_space, {INTENSITY: grid_levels}, seed)

@@ -18,6 +18,7 @@ from stabsearch.config import Search
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Context, Grade, OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
+from stabsearch.records.ramp import as_ramp
 from stabsearch.search.stored import (
     PLAN,
     RECORD,
@@ -37,7 +38,7 @@ SamplerFor = Callable[[int, Callable[[Sequence[FrozenTrial]], "list[float | None
 
 def score(record: TrialRecord) -> float | None:
     """Return what a sampler is told: 1.0 survived, 0.5 degraded, 0.0 failed, None proves nothing."""
-    if not record.outcome.is_evidence:
+    if not record.is_evidence:
         return None
     if record.outcome.is_failure:
         return 0.0
@@ -146,8 +147,18 @@ class SweepStudy:
             return self._planned(self._study.ask(fixed_distributions=self._space), stage, further)
         number = len(self._study.get_trials(deepcopy=False))
         plan = replace(self._plan(number, params, stage), **further)
+        return self._added(plan)
+
+    def _added(self, plan: TrialPlan) -> TrialPlan:
+        """Store a plan that Optuna does not see the parameters of."""
         self._study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PLAN: asdict(plan)}))
         return plan
+
+    def ask_ramp(self, context: Context, low: float, high: float) -> TrialPlan:
+        """Return a learning-rate ramp from ``low`` to ``high``; for Optuna it proves nothing."""
+        number = len(self._study.get_trials(deepcopy=False))
+        plan = self._plan(number, {"learning_rate": high, **context._asdict()}, Stage.RAMP)
+        return self._added(as_ramp(plan, low, high))
 
     def count_start(self, number: int) -> int:
         """Count a start of a trial, durably, and return how often it has been started."""

@@ -16,10 +16,12 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.bridges import BRIDGE_FACTOR
 from stabsearch.frontier.confirmation import confirmation_trials
 from stabsearch.frontier.confirming import Confirming
+from stabsearch.frontier.hints import PriorHint, hint_from_json
 from stabsearch.frontier.terms import Terms
 from stabsearch.records import Context
 from stabsearch.search.campaign import Stages
 from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.sweep.beforehand import hints_of_earlier
 from stabsearch.tracking import make_tracker
 
 
@@ -30,6 +32,8 @@ class Prepared:
     sweep: Sweep
     resolved: Resolved
     source: Source = field(default_factory=Source)
+    hints: tuple[PriorHint, ...] = ()
+    """What is known of frontiers before the first trial."""
 
     @property
     def required(self) -> int:
@@ -77,7 +81,11 @@ class Prepared:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the source, as it is kept in the study."""
-        return {"sweep": self.sweep.model_dump(mode="json"), "resolved": asdict(self.resolved)}
+        return {
+            "sweep": self.sweep.model_dump(mode="json"),
+            "resolved": asdict(self.resolved),
+            "hints": [asdict(hint) for hint in self.hints],
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Prepared:
@@ -86,7 +94,8 @@ class Prepared:
             key: tuple(value) if isinstance(value, list) else value for key, value in data["resolved"].items()
         }
         resolved["contexts"] = tuple(Context(*context) for context in resolved["contexts"])
-        return cls(Sweep.model_validate(data["sweep"]), Resolved(**resolved))
+        hints = tuple(map(hint_from_json, data["hints"]))
+        return cls(Sweep.model_validate(data["sweep"]), Resolved(**resolved), hints=hints)
 
 
 def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "auto") -> Prepared:
@@ -109,7 +118,8 @@ def checked(loaded: LoadedSweep) -> Prepared:
     from stabsearch.forensics.preflight import preflight
 
     found = preflight(loaded.sweep)
-    return Prepared(loaded.sweep, resolve(loaded.sweep, found.num_rows), loaded.source)
+    hints = hints_of_earlier(loaded.sweep.search.prior.earlier)
+    return Prepared(loaded.sweep, resolve(loaded.sweep, found.num_rows), loaded.source, hints)
 
 
 def planned(prepared: Prepared) -> dict[str, Any]:

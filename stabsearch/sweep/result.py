@@ -16,7 +16,7 @@ from stabsearch.frontier.answer import Answer
 from stabsearch.frontier.conclude import conclude
 from stabsearch.frontier.stopping import why_ended
 from stabsearch.records.frame import trials_frame
-from stabsearch.search.campaign import fitted, stopping_of
+from stabsearch.search.campaign import fitted, hints_of, stopping_of
 from stabsearch.sweep.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def result_of(
     from stabsearch.report.findings import Findings
     from stabsearch.report.recommended import recommended_arguments
 
-    frontier = fitted(prepared.sweep, prepared.resolved.contexts, records)
+    hints = hints_of(prepared.sweep, prepared.hints, records)
+    frontier = fitted(prepared.sweep, prepared.resolved.contexts, records, hints)
     answer = conclude(records, frontier, prepared.terms)
     answer = replace(answer, ended=_why_ended(run_as or prepared, records))
     findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions)
@@ -95,7 +96,8 @@ def _why_ended(prepared: Prepared, records: Sequence[TrialRecord]) -> str:
     """Return why the search ended, by what it was run for."""
     sweep, contexts = prepared.sweep, prepared.resolved.contexts
     stopping = stopping_of(sweep, prepared.stages)
-    return why_ended(records, contexts, stopping, partial(fitted, sweep, contexts))
+    hints = hints_of(sweep, prepared.hints, records)
+    return why_ended(records, contexts, stopping, partial(fitted, sweep, contexts, hints=hints))
 
 
 def write(result: SweepResult) -> None:

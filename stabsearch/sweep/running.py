@@ -16,6 +16,8 @@ from stabsearch.config.source import Source
 from stabsearch.config.write import difference
 from stabsearch.driver.interrupts import term_as_interrupt
 from stabsearch.errors import UserError
+from stabsearch.frontier.hints import hint_from_json
+from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.prepared import Prepared, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
@@ -23,6 +25,7 @@ from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
     from stabsearch.driver.base import Driver
+    from stabsearch.frontier.hints import PriorHint
     from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
     from stabsearch.search.campaign import Campaign
@@ -76,6 +79,7 @@ def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
 def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
     study = _open_study(prepared, folder.path)
     _check_same(study, prepared)
+    prepared = replace(prepared, hints=_known(prepared, study))
     folder.write_resolved()
     versions = installed_versions()
     study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
@@ -149,16 +153,29 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
     def sampler_for(number: int, evidence: Any) -> Any:
         seed = sampler_seed(name, sweep.seed, number)
         risk = sweep.risk.max_failure_probability
+        known = tuple(map(hint_from_json, (study.sweep or {}).get("hints", ())))
         return make_sampler(
             name, seed, max_failure_probability=risk, search_space=space, evidence=evidence,
-            goal=sweep.search.goal,
+            goal=sweep.search.goal, hints=hints_of(sweep, known, study.raw_records),
         )  # fmt: skip
 
     url = sweep.study.storage
-    return SweepStudy(
+    study = SweepStudy(
         open_storage(folder, url), space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
         rules=sweep.outcomes, name=study_name(sweep.name, url),
     )  # fmt: skip
+    return study
+
+
+def _known(prepared: Prepared, study: SweepStudy) -> tuple[PriorHint, ...]:
+    """Return what is known of frontiers beforehand; a resumed sweep goes on with what it began with."""
+    if study.sweep is not None:
+        return Prepared.from_json(study.sweep).hints
+    if not prepared.sweep.search.prior.sharpness:
+        return prepared.hints
+    from stabsearch.sweep.beforehand import measured_hints
+
+    return *prepared.hints, *measured_hints(prepared, _trial_setup(prepared))
 
 
 def _campaign(
@@ -175,7 +192,7 @@ def _campaign(
     started = view.started if view else partial(_ignore)
     campaign = Campaign(
         study, prepared.sweep, prepared.resolved.contexts, prepared.stages,
-        on_started=started, on_finished=finished,
+        on_started=started, on_finished=finished, hints=prepared.hints,
     )  # fmt: skip
     return campaign
 
