@@ -31,15 +31,14 @@ def resolve_paths(sweep: Sweep, folder: Path) -> Sweep:
 
 
 def _with_earlier(sweep: Sweep, folder: Path) -> Sweep:
-    """Return the sweep with the absolute path of the earlier sweep that it learns from."""
+    """Return the sweep with the absolute path of the earlier sweep that it learns from.
+
+    Whether it is there is asked when it is read: a sweep that has begun does not need it any more.
+    """
     prior = sweep.search.prior
     if prior.earlier is None:
         return sweep
-    path = _absolute(prior.earlier, folder)
-    if not path.exists():
-        what = f"no such file or folder: {prior.earlier!r}{_read_as(prior.earlier, path)}"
-        raise UserError(what, _near(path), key=("search", "prior", "earlier"))
-    known = prior.model_copy(update={"earlier": str(path)})
+    known = prior.model_copy(update={"earlier": str(_absolute(prior.earlier, folder))})
     return sweep.model_copy(update={"search": sweep.search.model_copy(update={"prior": known})})
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stabsearch.frontier.curve import Floats
+from stabsearch.frontier.curve import EXPOSURE_POWER, Floats
 from stabsearch.frontier.evidence import Evidence, Result
 from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.lookahead import expected_gain, worth
@@ -97,7 +97,8 @@ def _with_fantasies(problem: Problem, rng: np.random.Generator) -> Posterior:
 def _drawn(problem: Problem, posterior: Posterior, trial: Pending, rng: np.random.Generator) -> Result:
     """Return an outcome drawn from the predictive of a trial that is alive so far."""
     failure = posterior.failure_probability(trial.context, trial.x)
-    still = failure * (1 - trial.exposure) / (1 - failure * trial.exposure)  # chosen: failures spread evenly
+    seen = failure * trial.exposure**EXPOSURE_POWER
+    still = (failure - seen) / (1 - seen)
     return Result.FAILED if rng.random() < still else Result.SURVIVED
 
 

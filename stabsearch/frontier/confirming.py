@@ -17,6 +17,7 @@ from stabsearch.frontier.rounds import Round
 from stabsearch.records import OutcomeRules, TrialRecord
 
 Kind = Literal["plain", "stress"]
+MIN_STRESS_TRIALS = 5  # chosen: no slope is trusted so far that one or two seeds would do
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Confirming:
     """True: ``required`` is the user's number, and holds for a stress test too."""
     max_rounds: int = 5
     """Candidates that may fail before the sweep abstains."""
+    confidence: float = 0.9
+    """Of the bound."""
     bridge_trials: int = 0
     """Trials on the confirmed candidate that go on past the horizon."""
     bridge_horizon: int = 0
@@ -43,7 +46,8 @@ class Confirming:
         """Return how many trials a round takes, if its slope is the shallowest there is."""
         if self.kind == "plain" or self.is_number_given:
             return self.required + self.bridge_trials
-        return math.ceil(self.required / _ratio(SLOPES_S[0], self.stress_margin)) + self.bridge_trials
+        split = math.log1p(-halved(self.confidence)) / math.log1p(-self.confidence)
+        return math.ceil(split * self.required / _ratio(SLOPES_S[0], self.stress_margin)) + self.bridge_trials
 
     def tested_rate(self, candidate: Recommendation, highest: float) -> float:
         """Return where the fresh seeds of a candidate run.
@@ -67,10 +71,27 @@ class Certificate:
     """Nats of log-hazard per decade that a stress test relies on; None: it relies on none."""
     hazard_ratio: float = 1.0
     """How many times as high the hazard is, at least, where the seeds ran."""
+    lapse: float = 0.0
+    """Failure probability that no slope reduces: a stress test cannot show less."""
 
     def bound(self, survived: int, confidence: float) -> float:
-        """Return the upper confidence bound of the candidate's failure probability, none having failed."""
-        return relieved_bound(failure_bound(0, survived, confidence), self.hazard_ratio)
+        """Return the upper confidence bound of the candidate's failure probability, none having failed.
+
+        A stress test may be wrong by its slope or by luck: each takes half of the doubt.
+        """
+        if self.slope is None:
+            return failure_bound(0, survived, confidence)
+        bound = relieved_bound(failure_bound(0, survived, halved(confidence)), self.hazard_ratio)
+        return max(bound, self.lapse)
+
+
+def halved(confidence: float) -> float:
+    """Return the confidence whose doubt is half as large.
+
+    >>> halved(0.9)
+    0.95
+    """
+    return 1 - (1 - confidence) / 2
 
 
 def certificate_of(
@@ -95,8 +116,9 @@ def certificate_of(
     position = [trials.context for trials in before.trials].index(tested.context)
     slope = before.posterior.slope(position, (1 - before.confidence) / 2)
     ratio = _ratio(slope, math.log10(tested.tested / tested.learning_rate))
-    needed = stress_trials(before.max_failure_probability, before.confidence, ratio)
-    return Certificate(confirming.required if confirming.is_number_given else needed, slope, ratio)
+    needed = stress_trials(before.max_failure_probability, halved(before.confidence), ratio)
+    required = confirming.required if confirming.is_number_given else max(needed, MIN_STRESS_TRIALS)
+    return Certificate(required, slope, ratio, before.posterior.curve.failure_lapse)
 
 
 def _ratio(slope: float, decades: float) -> float:

@@ -24,7 +24,7 @@ BAND_J: Floats = np.tile(BANDS_B, len(SLOPES_S))
 _LAPSE = 0.02  # chosen: share of trials that end against their curve, whatever the learning rate is
 _MAX_LAPSE_SHARE = 0.3  # of the risk: failures by lapse alone must stay well below it
 _WRONG_GRADE = 0.03  # chosen: share of survivors whose grade says the opposite
-_EXPOSURE_POWER = 0.6  # chosen: failures come early; half of the horizon carries two thirds of the hazard
+EXPOSURE_POWER = 0.6  # chosen: failures come early; half of the horizon carries two thirds of the hazard
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class FailureCurve:
 
         Failures come early: ``exp(-hazard * exposure ** 0.6)``.
         """
-        alive_DJ = np.exp(-self.hazard(distance_D) * exposure**_EXPOSURE_POWER)
+        alive_DJ = np.exp(-self.hazard(distance_D) * exposure**EXPOSURE_POWER)
         probability_DJ: Floats = 1 - exposure * self.failure_lapse - self.responsive_share * (1 - alive_DJ)
         return probability_DJ
 

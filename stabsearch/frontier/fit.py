@@ -48,7 +48,7 @@ def fit(
 
 
 def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:
-    """Return what other records of the same search show: same risk, range, confidence and contexts."""
+    """Return what other records of the same search show: same risk, range, contexts and hints."""
     contexts = [trials.context for trials in frontier.trials]
     return fit(
         trials_frame(record for record in records if record.plan.context in contexts),
@@ -56,6 +56,7 @@ def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:
         frontier.learning_rate_range,
         frontier.confidence,
         contexts,
+        frontier.hints,
     )
 
 

@@ -78,7 +78,9 @@ class Frontier:
                 trials,
                 (float(low), float(median), float(high)),
                 self.learning_rate_range,
-                is_contradicted=is_contradicted(trials.evidence, float(low)),
+                is_contradicted=is_contradicted(
+                    trials.evidence, float(low), self.posterior.curve.failure_lapse
+                ),
                 is_low_end_broken=trials.context.precision in broken,
             )
             for trials, low, median, high in zip(self.trials, low_C, median_C, high_C, strict=True)

@@ -20,7 +20,7 @@ from stabsearch.frontier.evidence import Evidence, Result
 from stabsearch.frontier.likelihood import Grid, log_likelihood
 from stabsearch.frontier.prior import Prior
 
-_SLOPE_MEDIAN = 10.0  # chosen: shallow on purpose; a steeper prior is faster and unsafe on shallow curves
+_SLOPE_MEDIAN = 9.0  # chosen: shallow on purpose; a steeper prior is faster and unsafe on shallow curves
 _SLOPE_LOG_SD = 0.7  # chosen: between models
 _SLOPE_LOG_SD_WITHIN = 0.5  # chosen: between contexts of one model
 _SAME_BAND = 0.7  # chosen: share of contexts whose degraded band is the shared one
@@ -29,9 +29,10 @@ _DEAD_IN_DEAD_GROUP = 0.95  # chosen
 _DEAD_IN_LIVING_GROUP = 0.01  # chosen
 DEAD_RATE_Q: Floats = np.array([0.55, 0.65, 0.75, 0.85, 0.93, 0.99])
 """Failure probabilities that a dead context may have; chosen: the risk is far below all of them."""
-_MAX_ITERATIONS = 40
-_TOLERANCE = 1e-4  # decades; chosen: far below the grid
-_DAMPING = 0.7  # share of a site's new value taken per iteration
+_MAX_ITERATIONS = 80
+_TOLERANCE = 1e-4  # decades, and probability; chosen: far below what is reported
+_DAMPING = 0.7  # share of a new value taken per iteration; chosen
+_UNDAMPED = 8  # iterations; chosen: later ones take ever less, so that a message that swings settles
 _SMALLEST_VARIANCE = 2e-4  # squared decades; chosen: a third of a grid step
 
 
@@ -123,16 +124,18 @@ class _Propagation:
         shared_H, shape_HJ = _shape_prior()
         weight_H = np.exp(shared_H)
         self.shape_CJ = np.tile(weight_H / weight_H.sum() @ shape_HJ, (self.num_contexts, 1))
-        self.prior_dead_C = np.zeros(self.num_contexts)
+        self.prior_dead_C = np.full(self.num_contexts, _DEAD_GROUP)
+        self.share = _DAMPING
 
     def run(self) -> Inferred:
-        """Iterate until the thresholds' means stand still."""
-        before_C = np.full(self.num_contexts, np.inf)
-        for _ in range(_MAX_ITERATIONS):
-            mean_C = self._step()
-            if np.max(np.abs(mean_C - before_C), initial=0.0) < _TOLERANCE:
+        """Iterate until the thresholds' means, and who is dead, stand still."""
+        before = np.full(2 * self.num_contexts, np.inf)
+        for iteration in range(1, _MAX_ITERATIONS + 1):
+            self.share = _DAMPING * min(1.0, _UNDAMPED / iteration)
+            after = np.concatenate([self._step(), self.dead_C])
+            if np.max(np.abs(after - before), initial=0.0) < _TOLERANCE * self.share:
                 break
-            before_C = mean_C
+            before = after
         weight_CTJ = self.cavity_CT[:, :, None] * self.likelihood_CTJ * self.shape_CJ[:, None, :]
         weight_CTJ /= weight_CTJ.sum((1, 2), keepdims=True)
         return Inferred(weight_CTJ, self.dead_C, self.dead_rate_CQ, self._covariance())
@@ -155,8 +158,8 @@ class _Propagation:
         shift_C = tilted_mean_C * (precision_C + 1 / cavity_variance_C) - cavity_mean_C / cavity_variance_C
         precision_C = np.where(self.has_trials_C, precision_C, 0.0)  # the grid's ends are no evidence
         shift_C = np.where(precision_C > 0, shift_C, 0.0)
-        self.precision_C += _DAMPING * (precision_C - self.precision_C)
-        self.shift_C += _DAMPING * (shift_C - self.shift_C)
+        self.precision_C += self.share * (precision_C - self.precision_C)
+        self.shift_C += self.share * (shift_C - self.shift_C)
         exact_mean_C: Floats = exact_CT @ self.theta_T
         return exact_mean_C
 
@@ -188,7 +191,8 @@ class _Propagation:
         log_CH = np.log(np.maximum(alive_CH + dead_C[:, None], 1e-300))
         others_CH = shared_H + log_CH.sum(0) - log_CH
         weight_CH = np.exp(others_CH - others_CH.max(1, keepdims=True))
-        self.shape_CJ = (weight_CH / weight_CH.sum(1, keepdims=True)) @ shape_HJ
+        shape_CJ = (weight_CH / weight_CH.sum(1, keepdims=True)) @ shape_HJ
+        self.shape_CJ += self.share * (shape_CJ - self.shape_CJ)
 
     def _share_death(self, evidence_C: Floats) -> None:
         """Set each context's probability of being dead, from its own trials and those of its group."""
@@ -196,14 +200,15 @@ class _Propagation:
         ratio_C = np.exp(np.clip(self.log_dead_C - log_alive_C, -300.0, 300.0))
         in_dead_C = np.log(_DEAD_IN_DEAD_GROUP * ratio_C + (1 - _DEAD_IN_DEAD_GROUP))
         in_living_C = np.log(_DEAD_IN_LIVING_GROUP * ratio_C + (1 - _DEAD_IN_LIVING_GROUP))
-        self.prior_dead_C = np.empty(self.num_contexts)
+        prior_dead_C = np.empty(self.num_contexts)
         for members in self.groups:
             log_odds = np.log(_DEAD_GROUP / (1 - _DEAD_GROUP)) + (in_dead_C - in_living_C)[members].sum()
             others = log_odds - (in_dead_C - in_living_C)[members]
             group_dead = 1 / (1 + np.exp(-np.clip(others, -300.0, 300.0)))
-            self.prior_dead_C[members] = (
+            prior_dead_C[members] = (
                 group_dead * _DEAD_IN_DEAD_GROUP + (1 - group_dead) * _DEAD_IN_LIVING_GROUP
             )
+        self.prior_dead_C += self.share * (prior_dead_C - self.prior_dead_C)
         odds_C = self.prior_dead_C / (1 - self.prior_dead_C) * ratio_C
         self.dead_C = odds_C / (1 + odds_C)
 

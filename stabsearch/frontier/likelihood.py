@@ -16,6 +16,7 @@ from stabsearch.frontier.curve import SLOPE_J, FailureCurve, Floats
 from stabsearch.frontier.evidence import Evidence, Result, Tally
 
 PADDING = 0.8  # decades; chosen: how far beyond the range a threshold may lie, each side
+REACH = 2.0  # decades beyond the range; chosen: further away, trials of an earlier range say no more
 STEP = 0.05  # decades; chosen: finer than what tens of trials resolve
 _CELLS = 5  # chosen: intensities are rounded to a fifth of a step; seeds differ by more
 CELL = STEP / _CELLS
@@ -47,8 +48,9 @@ class Grid:
 
     @classmethod
     def around(cls, searched: Span, evidence: Iterable[Evidence] = ()) -> Grid:
-        """Return the grid that reaches ``PADDING`` beyond the span and beyond every trial."""
-        xs = [tally.x for tallies in evidence for tally in tallies]
+        """Return the grid that reaches ``PADDING`` beyond the span and beyond every trial near it."""
+        lowest, highest = searched.low - REACH, searched.high + REACH
+        xs = [min(max(tally.x, lowest), highest) for tallies in evidence for tally in tallies]
         steps_below = _steps(searched.low - min([searched.low, *xs]) + PADDING)
         steps_above = _steps(max([searched.high, *xs]) - searched.low + PADDING)
         return cls(searched.low - STEP * steps_below, steps_below + steps_above + 1)
@@ -59,8 +61,11 @@ class Grid:
         return theta_T
 
     def cell(self, x: float) -> int:
-        """Return an intensity as a number of cells above the lowest threshold."""
-        return round((x - self.low) / CELL)
+        """Return an intensity as a number of cells above the lowest threshold.
+
+        What lies beyond the grid counts as its end: there every curve has long saturated.
+        """
+        return min(max(round((x - self.low) / CELL), 0), _CELLS * (self.size - 1))
 
 
 def _steps(width: float) -> int:

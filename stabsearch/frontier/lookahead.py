@@ -1,7 +1,6 @@
 """What one more trial is expected to teach about the thresholds of all contexts.
 
-Shape letters: C contexts, T thresholds, J shapes, X candidate intensities, R results, M moments,
-N draws. Decades.
+Shape letters: C contexts, T thresholds, J shapes, X candidate intensities, R results, M moments. Decades.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from stabsearch.frontier.problem import Problem
 
 _RESOLVED_SD = 0.1  # decades; chosen: the accuracy at which a context has had its share of trials
 _BEYOND = 0.2  # decades; chosen: how far outside the range a threshold's exact place still matters
-_NEAR_BEST = 0.1  # decades; chosen: learning rates this close train equally fast
-_MAP_SHARE = 0.03  # chosen: what a context that cannot win is still worth
 _STARTUP = 0.1  # of a horizon; chosen
 _SHARE_UNTIL_FAILURE = 0.25  # of a horizon; chosen: failures come early
 
@@ -50,11 +47,10 @@ def expected_variance(problem: Problem, posterior: Posterior) -> tuple[Floats, F
     a margin, and a dead context stands below it.
     """
     inferred = posterior.inferred
-    lowest, highest = problem.searched.low - _BEYOND, problem.searched.high + _BEYOND
-    theta_T = np.clip(posterior.grid.thresholds(), lowest, highest)
+    theta_T = _held(problem, posterior)
     alive_C = 1 - inferred.dead_C
     power_MT = theta_T ** np.arange(3)[:, None]
-    dead_M = lowest ** np.arange(3)
+    dead_M = (-_BEYOND) ** np.arange(3)
     graded = is_graded(problem.evidence)
     table_TJXR = _result_table(problem.curve, problem.searched, posterior.grid, graded)
     moment_CMTJ = (alive_C[:, None, None] * inferred.weight_CTJ)[:, None] * power_MT[:, :, None]
@@ -82,6 +78,13 @@ def _result_table(curve: FailureCurve, searched: Span, grid: Grid, graded: bool)
     return table_TJXR
 
 
+def _held(problem: Problem, posterior: Posterior) -> Floats:
+    """Return the thresholds above the low end of the range, held to the range plus a margin: [T]."""
+    width = problem.searched.high - problem.searched.low
+    held_T: Floats = np.clip(posterior.grid.thresholds() - problem.searched.low, -_BEYOND, width + _BEYOND)
+    return held_T
+
+
 def _dead_results(inferred: Inferred, graded: bool) -> Floats:
     """Return the probability of each result in a dead context: [C, R]."""
     fail_C = inferred.dead_rate_CQ @ DEAD_RATE_Q
@@ -100,17 +103,10 @@ def _expected_cost(problem: Problem, posterior: Posterior) -> Floats:
 
 def worth(problem: Problem, posterior: Posterior) -> Floats:
     """Return the weight of each context: less as its threshold becomes known, and by the goal: [C]."""
-    theta_T = np.clip(
-        posterior.grid.thresholds(), problem.searched.low - _BEYOND, problem.searched.high + _BEYOND
-    )
+    theta_T = _held(problem, posterior)
     weight_CT = posterior.inferred.weight_CTJ.sum(2)
     sd_C = np.sqrt(np.maximum(weight_CT @ theta_T**2 - (weight_CT @ theta_T) ** 2, 0.0))
     unresolved_C: Floats = np.clip(sd_C / _RESOLVED_SD - 0.3, 0.05, 1.0)
-    return unresolved_C * (chance_to_win(problem, posterior) if problem.goal == "recommend" else 1.0)
-
-
-def chance_to_win(problem: Problem, posterior: Posterior) -> Floats:
-    """Return the probability that each context's frontier is about the highest: [C]."""
-    theta_NC = np.clip(posterior.draws(), problem.searched.low - _BEYOND, problem.searched.high)
-    share_C: Floats = (theta_NC >= theta_NC.max(1, keepdims=True) - _NEAR_BEST).mean(0)
-    return _MAP_SHARE + share_C
+    return unresolved_C * (
+        posterior.chance_to_be_best(problem.searched) if problem.goal == "recommend" else 1.0
+    )

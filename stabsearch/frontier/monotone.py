@@ -7,7 +7,7 @@ chance; when trials show one, it is said.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from stabsearch.frontier.evidence import Evidence
 
@@ -15,21 +15,25 @@ _BIN = 0.2  # decades; chosen: an island narrower than this has no room for two 
 _SURPRISE = 0.005  # chosen: 1 in 100 sweeps of eight monotone contexts is flagged wrongly, measured
 _FAR_BELOW = 0.3  # decades; chosen: well outside what the curve's slope can explain
 _MANY = 2  # chosen: one failure may be a lapse
+_MAX_BINS = 40  # chosen: pairs of stretches grow with their third power
 
 
-def is_contradicted(evidence: Evidence, lower_bound: float) -> bool:
+def is_contradicted(evidence: Evidence, lower_bound: float, lapse: float) -> bool:
     """Return whether failures stand where a monotone curve cannot have them.
 
-    Either two failures lie at least 0.3 decades below the threshold's lower credible bound, or some
-    stretch of intensities fails significantly more often than the stretch just above it (Fisher's
-    exact test, one-sided, the smallest p-value over all pairs of neighbouring stretches).
+    Either more failures than lapses explain lie at least 0.3 decades below the threshold's lower
+    credible bound, or some stretch of intensities fails significantly more often than the stretch
+    just above it (Fisher's exact test, one-sided, the smallest p-value over all neighbouring pairs).
 
     Args:
         evidence: the trials of one context.
         lower_bound: the threshold's lower credible bound, decades; -inf in a dead context.
+        lapse: probability of failing however low the intensity is.
     """
-    far_below = sum(tally.failed for tally in evidence if tally.x <= lower_bound - _FAR_BELOW)
-    return far_below >= _MANY or smallest_p_value(evidence) < _SURPRISE
+    far = [tally for tally in evidence if tally.x <= lower_bound - _FAR_BELOW]
+    failed, trials = sum(tally.failed for tally in far), sum(tally.num_trials for tally in far)
+    unexplained = failed >= _MANY and binom.sf(failed - 1, trials, lapse) < _SURPRISE
+    return bool(unexplained) or smallest_p_value(evidence) < _SURPRISE
 
 
 def smallest_p_value(evidence: Evidence) -> float:
@@ -54,7 +58,9 @@ def _binned(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
         counts[0] += tally.failed
         counts[1] += tally.num_trials
     rows = np.array([bins[key] for key in sorted(bins)], dtype=int).reshape(-1, 2)
-    return rows[:, 0], rows[:, 1]
+    groups = np.array_split(rows, min(len(rows), _MAX_BINS)) if len(rows) else []
+    merged = np.array([group.sum(0) for group in groups], dtype=int).reshape(-1, 2)
+    return merged[:, 0], merged[:, 1]
 
 
 def _stretches(num_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

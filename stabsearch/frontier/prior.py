@@ -45,22 +45,24 @@ class Factor:
     def correlation(self, values: Sequence[float | str]) -> Floats:
         """Return the prior correlation of its effect between contexts: [C, C]."""
         if self.alike == "same":
-            array_C = np.array(values, dtype=object)
-            same_CC: Floats = (array_C[:, None] == array_C[None, :]).astype(float)
-            return same_CC
-        place_C = np.array([self._place(float(value)) for value in values])
+            return np.array([[float(a == b) for b in values] for a in values]).reshape(
+                len(values), len(values)
+            )
+        place_C = self._places([float(value) for value in values])
         with np.errstate(invalid="ignore"):
             distance_CC = np.abs(place_C[:, None] - place_C[None, :])
         distance_CC[np.isnan(distance_CC)] = 0.0  # both none
         similar_CC: Floats = np.exp(-distance_CC)
         return similar_CC
 
-    def _place(self, value: float) -> float:
+    def _places(self, values: Sequence[float]) -> Floats:
+        """Return where values stand: [C]; negative ones have no logarithm and are compared by rank."""
+        if self.alike == "rank" or min(values, default=0.0) < 0:
+            ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+            return np.array([float(ranks[value]) for value in values])
         if self.alike == "log_steps":
-            return math.log1p(value)
-        if self.alike == "log_norm":
-            return math.log(value) if value > 0 else math.inf
-        return value
+            return np.array([math.log1p(value) for value in values])
+        return np.array([math.log(value) if value > 0 else math.inf for value in values])
 
 
 CONTEXT_FACTORS = (

@@ -1,6 +1,6 @@
 """When a search has taught enough: a function of its trials alone, so that a resumed sweep decides alike.
 
-Shape letters: C contexts, N draws. Decades.
+Shape letters: C contexts. Decades.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from enum import StrEnum
 
 import numpy as np
 
-from stabsearch.frontier.curve import Floats
 from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.labels import relabel
 from stabsearch.frontier.problem import Goal
@@ -19,8 +18,6 @@ from stabsearch.frontier.verdict import ContextVerdict
 from stabsearch.records import Context, OutcomeRules, Stage, TrialRecord
 
 MIN_TRIALS_PER_CONTEXT = 3  # chosen: fewer, on average, and the prior would decide
-_NEAR_BEST = 0.1  # decades; chosen: learning rates this close train equally fast
-_MAP_SHARE = 0.03  # chosen: what a context that cannot win is still worth, as in the acquisition
 
 FitTo = Callable[[Sequence[TrialRecord]], Frontier]
 """Records -> the frontier that they show."""
@@ -84,7 +81,8 @@ def searching(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 def mean_error(frontier: Frontier, goal: Goal) -> float:
     """Return how far the frontier is expected to lie from its median, decades, on average over contexts."""
     error_C = frontier.posterior.expected_error(frontier.searched)
-    weight_C = _chance_to_be_best(frontier) if goal == "recommend" else np.ones(len(error_C))
+    is_map = goal == "map"
+    weight_C = np.ones(len(error_C)) if is_map else frontier.posterior.chance_to_be_best(frontier.searched)
     return float(weight_C @ error_C / weight_C.sum())
 
 
@@ -101,14 +99,6 @@ def _reasons(frontier: Frontier, stopping: Stopping) -> set[SearchEnd]:
     if stopping.tolerance is not None and mean_error(frontier, stopping.goal) <= stopping.tolerance:
         reasons.add(SearchEnd.TOLERANCE)
     return reasons
-
-
-def _chance_to_be_best(frontier: Frontier) -> Floats:
-    """Return the probability that each context's frontier is about the highest, a little more than 0: [C]."""
-    span = frontier.searched
-    theta_NC = np.clip(frontier.posterior.draws(), span.low, span.high)
-    share_C: Floats = (theta_NC >= theta_NC.max(1, keepdims=True) - _NEAR_BEST).mean(0)
-    return _MAP_SHARE + share_C
 
 
 def why_ended(

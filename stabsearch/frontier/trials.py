@@ -53,7 +53,8 @@ def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tu
 
     Rows whose outcome proves nothing (out of memory, lost, ...) and learning-rate ramps are left
     out; their other columns are not looked at. An interrupted trial was alive for as long as it ran
-    at its peak learning rate. The order of the rows does not matter.
+    at its peak learning rate, and one that broke past the shortest horizon survived that. The order
+    of the rows does not matter.
 
     Raises:
         TableError: missing column, unknown outcome, unusable learning rate or context value.
@@ -62,8 +63,12 @@ def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tu
     outcomes = [_outcome(value, row) for row, value in trials["outcome"].items()]
     exposures = _exposures(trials, outcomes)
     kept = trials[np.array(exposures) > 0]
-    endings = zip(outcomes, _grades(trials), exposures, strict=True)
-    results = [(_result(outcome, grade), exposure) for outcome, grade, exposure in endings if exposure > 0]
+    endings = zip(outcomes, _grades(trials), _broke_later(trials), exposures, strict=True)
+    results = [
+        (Result.SURVIVED if broke_later else _result(outcome, grade), exposure)
+        for outcome, grade, broke_later, exposure in endings
+        if exposure > 0
+    ]
     learned = _learned(kept, [result is Result.FAILED for result, _ in results])
     groups: dict[Context, list[tuple[Observation, bool]]] = {_plain(context): [] for context in contexts}
     points = zip(contexts_of(kept), log_learning_rates(kept), results, learned, strict=True)
@@ -163,6 +168,15 @@ def _exposures(trials: pd.DataFrame, outcomes: Sequence[Outcome]) -> list[float]
         for outcome, (_, row) in zip(outcomes, trials.iterrows(), strict=True)
     ]
     return [0.0 if is_ramp else share for is_ramp, share in zip(ramps, shares, strict=True)]
+
+
+def _broke_later(trials: pd.DataFrame) -> list[bool]:
+    """Return which rows broke past the horizon of the others: bridge trials, which survived it."""
+    if not {"horizon", "first_bad_step"} <= set(trials.columns):
+        return [False] * len(trials)
+    horizon = pd.to_numeric(trials["horizon"], errors="coerce")
+    first_bad = pd.to_numeric(trials["first_bad_step"], errors="coerce")
+    return list(map(bool, (horizon > horizon.min()) & (first_bad > horizon.min())))
 
 
 def _alive_share(row: pd.Series[Any]) -> float:

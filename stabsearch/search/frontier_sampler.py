@@ -129,13 +129,14 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         position = {context: index for index, context in enumerate(contexts)}
         observations: list[list[Observation]] = [[] for _ in contexts]
         for context, x, result in facts:
-            observations[position[context]].append(Observation(x, result))
+            if context in position:
+                observations[position[context]].append(Observation(x, result))
         problem = Problem(
             self._curve,
             observed.span,
             observed.prior(contexts, self._hints),
             [tallied(each) for each in observations],
-            [Pending(position[context], x, exposure) for context, x, exposure in places],
+            [Pending(position[context], x, share) for context, x, share in places if context in position],
             self._goal,
             self._cost_exponent,
         )
@@ -171,17 +172,21 @@ class _Observed:
         return (context, self.span.rounded(x)) if len(context) == len(levels) else None
 
     def contexts(self, seen: Iterable[Levelled], rng: np.random.Generator) -> list[Levelled]:
-        """Return every context; of very many, those seen so far and random ones."""
+        """Return every context; of very many, the latest that were seen, or random ones."""
         counts = [level.count for level in self._levels.values()]
         if math.prod(counts) <= _MAX_CONTEXTS:
             return list(itertools.product(*map(range, counts)))
         drawn = (tuple(int(rng.integers(count)) for count in counts) for _ in range(_MAX_CONTEXTS))
-        kept = dict.fromkeys(seen)
-        return list(dict.fromkeys((*kept, *drawn)))[: max(_MAX_CONTEXTS, len(kept))]
+        latest = list(dict.fromkeys(reversed(list(seen))))[: _MAX_CONTEXTS // 2]
+        return list(dict.fromkeys((*latest, *drawn)))[:_MAX_CONTEXTS]
 
     def prior(self, contexts: Sequence[Levelled], hints: Sequence[PriorHint]) -> Prior:
         """Return what is believed of the contexts before any trial."""
-        if hints and set(self._levels) == set(Context._fields):
+        if hints:
+            if set(self._levels) != set(Context._fields):
+                raise ValueError(
+                    f"hints are about {', '.join(Context._fields)}, the study has other parameters"
+                )
             return context_prior([self._named(context) for context in contexts], self.span, hints)
         values = {
             factor_of(name, is_numeric=level.is_numeric): [level.values[context[i]] for context in contexts]

@@ -38,7 +38,8 @@ def proven(study: Study, evidence: EvidenceSource | None) -> list[tuple[FrozenTr
         if meaningless:
             raise ValueError(f"evidence gave {meaningless[0]!r}; allowed: 1.0, 0.5, 0.0 or None")
     else:
-        values = [_told(trial) for trial in trials]
+        values = [FAILED if trial.state is TrialState.PRUNED else trial.value for trial in trials]
+        values = _meaningful(trials, values)
     return [(t, _RESULTS[v]) for t, v in zip(trials, values, strict=True) if v is not None]
 
 
@@ -56,15 +57,15 @@ def alive_for(trial: FrozenTrial) -> float:
     return float(latest) if 0 <= latest <= 1 else 0.0
 
 
-def _told(trial: FrozenTrial) -> float | None:
-    if trial.state is TrialState.PRUNED:
-        return FAILED
-    value: float | None = trial.value
-    if value in {SURVIVED, DEGRADED, FAILED}:
-        return value
-    warnings.warn(
-        f"trial {trial.number} returned {value}, which says nothing about stability: an objective for "
-        "FrontierSampler returns 1.0 (survived), 0.5 (survived, degraded) or 0.0 (failed)",
-        stacklevel=2,
-    )
-    return None
+def _meaningful(trials: Sequence[FrozenTrial], values: Sequence[float | None]) -> list[float | None]:
+    """Return the values with None for those that say nothing about stability, with one warning for all."""
+    foreign = [(trial, value) for trial, value in zip(trials, values, strict=True) if value not in _RESULTS]
+    if foreign:
+        trial, value = foreign[0]
+        others = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+        warnings.warn(
+            f"trial {trial.number} returned {value}, which says nothing about stability{others}: "
+            "an objective for FrontierSampler returns 1.0 (survived), 0.5 (survived, degraded) or 0.0 (failed)",
+            stacklevel=2,
+        )
+    return [value if value in _RESULTS else None for value in values]

@@ -55,6 +55,7 @@ class Prepared:
             risk.stress_margin,
             is_number_given=risk.confirmation_trials != "auto",
             max_rounds=risk.max_rounds,
+            confidence=risk.confidence,
             bridge_trials=self.sweep.budget.bridge_trials if goes_on else 0,
             bridge_horizon=bridge_horizon if goes_on else 0,
         )
@@ -108,17 +109,20 @@ def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "
     with placed(loaded.source):
         folder = SweepFolder(loaded.sweep, resume)
         folder.check()
-        prepared = checked(loaded)
+        prepared = checked(loaded, is_begun=folder.holds_a_sweep)
         make_tracker(prepared.sweep, "", folder.path).check()
         return prepared
 
 
-def checked(loaded: LoadedSweep) -> Prepared:
-    """Return a loaded sweep resolved, once nothing speaks against starting it."""
+def checked(loaded: LoadedSweep, *, is_begun: bool = False) -> Prepared:
+    """Return a loaded sweep resolved, once nothing speaks against starting it.
+
+    What a sweep that has begun knew beforehand stands in its study.
+    """
     from stabsearch.forensics.preflight import preflight
 
     found = preflight(loaded.sweep)
-    hints = hints_of_earlier(loaded.sweep.search.prior.earlier)
+    hints = () if is_begun else hints_of_earlier(loaded.sweep.search.prior.earlier)
     return Prepared(loaded.sweep, resolve(loaded.sweep, found.num_rows), loaded.source, hints)
 
 

@@ -62,7 +62,7 @@ def run_sweep(
     with placed(loaded.source), term_as_interrupt():
         folder = SweepFolder(loaded.sweep, resume)
         folder.check()
-        prepared = checked(loaded)
+        prepared = checked(loaded, is_begun=folder.holds_a_sweep)
         make_tracker(prepared.sweep, "", folder.path).check()
         with folder.locked():
             return _run(prepared, folder, view_for or _nothing_shown, command or " ".join(sys.argv))

@@ -137,8 +137,25 @@ def test_a_given_number_of_seeds_holds_under_stress() -> None:
 def test_enough_trials_are_kept_for_the_shallowest_slope() -> None:
     """22 plain seeds; under stress fewer, but never fewer than a round can need."""
     assert Confirming(22, bridge_trials=3).most_trials == 25
-    assert Confirming(22, "stress", 0.2).most_trials == 14
+    assert Confirming(22, "stress", 0.2).most_trials == 18
     assert Confirming(0).most_trials == 0
+
+
+def test_a_stress_test_shows_no_less_than_what_fails_by_chance() -> None:
+    """However steep the slope: lapses do not shrink with the learning rate; and luck and slope share the doubt."""
+    steep = Certificate(5, slope=28.0, hazard_ratio=250.0, lapse=0.02)
+    assert steep.bound(22, 0.9) == 0.02
+    gentle = Certificate(5, slope=5.0, hazard_ratio=2.0, lapse=0.02)
+    assert gentle.bound(10, 0.9) == pytest.approx(1 - (1 - failure_bound(0, 10, 0.95)) ** 0.5)
+    assert Certificate(22).bound(22, 0.9) == failure_bound(0, 22, 0.9)
+
+
+def test_a_stress_test_takes_at_least_five_seeds() -> None:
+    """No slope is trusted so far that one would do."""
+    wide = Confirming(REQUIRED, "stress", 1.0)
+    latest = last_round(stressed(1), ())
+    assert latest is not None
+    assert certificate_of(latest, stressed(1), fitted(searched()), wide, RULES).required >= 5
 
 
 def failed_rounds(count: int) -> list[TrialRecord]:

@@ -121,3 +121,20 @@ def test_thousands_of_trials_do_not_overflow() -> None:
     assert np.isfinite(found.weight_CTJ).all()
     assert means(grid, found)[0] == pytest.approx(-4.05, abs=0.1)
     assert found.dead_C[1] + found.weight_CTJ[1].sum(1)[grid.thresholds() < -4.0].sum() > 0.99
+
+
+def test_inference_comes_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over forty small sweeps, an iteration more or many more changes nothing that is reported."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        contexts: list[Outcomes] = [
+            [(float(x), bool(rng.random() < 0.5 + 0.4 * np.sign(x + 4.0))) for x in rng.uniform(-6, -2, n)]
+            for n in rng.integers(1, 8, 4)
+        ]
+        found = []
+        for iterations in (80, 81, 300):
+            monkeypatch.setattr("stabsearch.frontier.inference._MAX_ITERATIONS", iterations)
+            grid, each = inferred(contexts)
+            found.append(np.concatenate([means(grid, each), each.dead_C]))
+        assert found[1] == pytest.approx(found[0], abs=0.01)
+        assert found[2] == pytest.approx(found[0], abs=0.01)

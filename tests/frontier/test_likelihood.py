@@ -73,13 +73,23 @@ def test_trials_that_were_stopped_alive_count_by_their_exposure() -> None:
 
 
 def test_the_grid_reaches_beyond_the_range_and_beyond_every_trial() -> None:
-    """In whole steps, so that rounding means the same everywhere."""
-    narrow, wide = Grid.around(SPAN), Grid.around(SPAN, [tallied([Observation(-9.0, Result.FAILED)])])
+    """In whole steps, so that rounding means the same everywhere; two decades beyond the range at most."""
+    narrow, wide = Grid.around(SPAN), Grid.around(SPAN, [tallied([Observation(-7.5, Result.FAILED)])])
     assert narrow.thresholds()[0] == pytest.approx(-6.8)
     assert narrow.thresholds()[-1] == pytest.approx(-1.2)
-    assert wide.thresholds()[0] <= -9.8
+    assert wide.thresholds()[0] <= -8.3 + 1e-9
+    assert Grid.around(SPAN, [tallied([Observation(-300.0, Result.FAILED)])]).size < 170
     offset = (narrow.low - wide.low) / STEP
     assert offset == pytest.approx(round(offset))
+
+
+@pytest.mark.parametrize("x", [-300.0, -9.0, 0.5, 300.0])
+def test_far_away_trials_count_as_ones_at_the_end_of_the_grid(x: float) -> None:
+    """Where every curve has saturated; nothing is looked up outside the table."""
+    grid = Grid.around(SPAN)
+    table = log_likelihood(CURVE, grid, tallied([Observation(x, Result.FAILED)]))
+    end = grid.thresholds()[0 if x < 0 else -1]
+    assert table == pytest.approx(np.log(CURVE.failure_probability(end - grid.thresholds())), abs=1e-6)
 
 
 def test_a_range_of_no_width_has_one_candidate() -> None:

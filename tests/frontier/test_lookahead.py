@@ -10,7 +10,7 @@ from engine_samples import BRACKET, CURVE, SPAN, problem_of
 
 from stabsearch.frontier.curve import SLOPE_J, Floats
 from stabsearch.frontier.evidence import Observation, Result, tallied
-from stabsearch.frontier.lookahead import chance_to_win, expected_gain, expected_variance
+from stabsearch.frontier.lookahead import expected_gain, expected_variance
 from stabsearch.frontier.posterior import Posterior
 
 X = 45
@@ -75,7 +75,7 @@ def test_chances_to_win_are_those_of_the_joint_draws() -> None:
     """The clearly higher frontier wins; equal ones share, and within 0.1 decades both count."""
     low = [(x - 1.0, failed) for x, failed in BRACKET * 4]
     problem = problem_of(BRACKET * 4, low)
-    chances = chance_to_win(problem, problem.posterior())
+    chances = problem.posterior().chance_to_be_best(SPAN)
     assert chances[0] > 0.97
     assert chances[1] < 0.1
 

@@ -128,3 +128,5 @@ def test_a_resumed_sweep_keeps_what_it_began_with(tmp_path: Path) -> None:
     before = stabsearch.run_sweep(sweep).findings.frontier.hints
     file.write_text(json.dumps(frontier_at(-1.0).to_json()))
     assert stabsearch.run_sweep(sweep).findings.frontier.hints == before
+    file.unlink()
+    assert stabsearch.run_sweep(sweep).findings.frontier.hints == before

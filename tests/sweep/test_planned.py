@@ -59,7 +59,7 @@ def test_trials_are_kept_for_seeds_and_bridges() -> None:
     """Fewer under stress; never more than half of the budget."""
     assert prepared_of().stages.reserved == 22
     assert prepared_of(budget={"bridge_trials": 3}).stages.reserved == 25
-    assert prepared_of(risk={"confirmation": "stress"}).stages.reserved == 14
+    assert prepared_of(risk={"confirmation": "stress"}).stages.reserved == 18
     assert prepared_of(budget={"trials": 20}).stages.reserved == 10
     assert stopping_of(prepared_of().sweep, prepared_of().stages).trials == 50
 

@@ -14,6 +14,7 @@ from experiments.frontier_benchmark.methods.base import Estimate, Point, Running
 from experiments.frontier_benchmark.methods.optuna_methods import quiet_study, search_space
 from experiments.frontier_benchmark.world import Floats, Trial, World
 from stabsearch.frontier import Frontier, fit
+from stabsearch.frontier.hints import PriorHint
 from stabsearch.records import Context
 from stabsearch.search import FrontierSampler
 
@@ -28,17 +29,21 @@ class FrontierSearcher:
         seed: of the sampler.
         is_graded: whether degraded survivors are told apart.
         reports_progress: whether running trials report how far they have come.
+        hints: what is known beforehand.
     """
 
     is_finished = False
 
     def __init__(
-        self, world: World, seed: int, *, is_graded: bool = True, reports_progress: bool = False
-    ) -> None:
+        self, world: World, seed: int, *, is_graded: bool = True, reports_progress: bool = False,
+        hints: Sequence[PriorHint] = (),
+    ) -> None:  # fmt: skip
         self._world, self._is_graded, self._reports_progress = world, is_graded, reports_progress
         self._space = search_space(world)
         self._study = quiet_study(
-            FrontierSampler(max_failure_probability=world.risk, seed=seed, search_space=self._space)
+            FrontierSampler(
+                max_failure_probability=world.risk, seed=seed, search_space=self._space, hints=hints
+            )
         )
         self._running: dict[int, optuna.Trial] = {}
         self._reported: dict[int, int] = {}
@@ -71,8 +76,8 @@ class FrontierEstimator:
 
     learns_from_confirmation = True
 
-    def __init__(self, world: World, *, is_graded: bool = True) -> None:
-        self._world, self._is_graded = world, is_graded
+    def __init__(self, world: World, *, is_graded: bool = True, hints: Sequence[PriorHint] = ()) -> None:
+        self._world, self._is_graded, self._hints = world, is_graded, hints
         self._rows: list[dict[str, Any]] = []
         self._fitted: Frontier | None = None
 
@@ -128,5 +133,7 @@ class FrontierEstimator:
             columns = ["learning_rate", *Context._fields, "outcome", "grade"]
             table = pd.DataFrame(self._rows, columns=columns if self._is_graded else columns[:-1])
             ends = 10.0**self._world.low, 10.0**self._world.high
-            self._fitted = fit(table, self._world.risk, ends, contexts=self._world.contexts)
+            self._fitted = fit(
+                table, self._world.risk, ends, contexts=self._world.contexts, hints=self._hints
+            )
         return self._fitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,6 +10,7 @@ from experiments.frontier_benchmark.methods.base import Estimator, Method, Searc
 from experiments.frontier_benchmark.methods.bisection import Bisection
 from experiments.frontier_benchmark.methods.bracket import BracketEstimator
 from experiments.frontier_benchmark.methods.frontier import FrontierEstimator, FrontierSearcher
+from experiments.frontier_benchmark.methods.hinted import as_earlier_sweep, as_ramps
 from experiments.frontier_benchmark.methods.optuna_methods import (
     BestTrial,
     JointOptuna,
@@ -20,6 +21,7 @@ from experiments.frontier_benchmark.methods.optuna_methods import (
 from experiments.frontier_benchmark.methods.per_context import PerContext
 from experiments.frontier_benchmark.methods.plain import GridSearcher, RandomSearcher
 from experiments.frontier_benchmark.world import World
+from stabsearch.frontier.hints import PriorHint
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ def _ours(world: World, seed: int, *, is_graded: bool = True, reports_progress: 
     return Method(searcher, FrontierEstimator(world, is_graded=is_graded))
 
 
+def _hinted(world: World, seed: int, hints: Sequence[PriorHint]) -> Method:
+    return Method(FrontierSearcher(world, seed, hints=hints), FrontierEstimator(world, hints=hints))
+
+
 def _tpe_per_context(world: World, seed: int) -> Method:
     searcher = OptunaPerContext(
         world, lambda context: tpe(seed * 1000 + context, num_startup=4, is_multivariate=False)
@@ -60,6 +66,10 @@ METHODS: MappingProxyType[str, Entry] = MappingProxyType(
         "stabsearch, no grades": Entry(lambda w, s: _ours(w, s, is_graded=False), 80, True, True),
         "stabsearch, progress reported": Entry(
             lambda w, s: _ours(w, s, reports_progress=True), 80, True, True
+        ),
+        "stabsearch, after ramps": Entry(lambda w, s: _hinted(w, s, as_ramps(w, s)), 80, True, True),
+        "stabsearch, after an earlier sweep": Entry(
+            lambda w, s: _hinted(w, s, as_earlier_sweep(w, s)), 80, True, True
         ),
         "stabsearch 0.1, per context": Entry(lambda w, s: _of_one(PerContext(w, s)), 80, True),
         "grid": Entry(lambda w, s: Method(GridSearcher(w, s), BracketEstimator(w)), 300),
@@ -84,5 +94,10 @@ METHODS: MappingProxyType[str, Entry] = MappingProxyType(
 )
 """Budgets as in the published reference numbers; what the slow Gaussian process gets is what it can use."""
 
-DEFAULT = tuple(name for name in METHODS if name != "stabsearch, progress reported")
+_BY_CHOICE = {
+    "stabsearch, progress reported",
+    "stabsearch, after ramps",
+    "stabsearch, after an earlier sweep",
+}
+DEFAULT = tuple(name for name in METHODS if name not in _BY_CHOICE)
 """What a run without ``--methods`` compares."""
