@@ -65,7 +65,8 @@ def _meaningful(trials: Sequence[FrozenTrial], values: Sequence[float | None]) -
         others = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
         warnings.warn(
             f"trial {trial.number} returned {value}, which says nothing about stability{others}: "
-            "an objective for FrontierSampler returns 1.0 (survived), 0.5 (survived, degraded) or 0.0 (failed)",
+            "an objective for FrontierSampler returns 1.0 (survived), 0.5 (survived, degraded) or "
+            "0.0 (failed)",
             stacklevel=2,
         )
     return [value if value in _RESULTS else None for value in values]

@@ -142,7 +142,7 @@ def test_enough_trials_are_kept_for_the_shallowest_slope() -> None:
 
 
 def test_a_stress_test_shows_no_less_than_what_fails_by_chance() -> None:
-    """However steep the slope: lapses do not shrink with the learning rate; and luck and slope share the doubt."""
+    """However steep the slope: lapses do not shrink with the rate; and luck and slope share the doubt."""
     steep = Certificate(5, slope=28.0, hazard_ratio=250.0, lapse=0.02)
     assert steep.bound(22, 0.9) == 0.02
     gentle = Certificate(5, slope=5.0, hazard_ratio=2.0, lapse=0.02)
