@@ -1,7 +1,7 @@
 """The benchmark's command line.
 
 python -m experiments.frontier_benchmark              everything that is missing, then the report
-python -m experiments.frontier_benchmark --quick      two worlds of two surfaces, under a minute
+python -m experiments.frontier_benchmark --quick      two worlds of two surfaces, about a minute
 python -m experiments.frontier_benchmark report       the report from results that are there
 python -m experiments.frontier_benchmark growth       time per suggestion, then the report
 """
