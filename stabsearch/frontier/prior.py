@@ -1,6 +1,6 @@
 """What is believed of the thresholds before any trial: where they lie, and how contexts resemble each other.
 
-Shape letters: C contexts. Decades.
+Shape letters: C contexts, H hints. Decades.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _COMMON_SD = 1.0  # decades; chosen: where the frontier of a model lies in a ran
 _COMMON_SHARE = 0.25  # of the range, when that is wider: chosen so that both ends stay thinkable
 _OWN_SD = 0.25  # decades; chosen: what is left of a context when precision, warmup and clip are known
 _OTHER_SD = 0.35  # decades; chosen: an unnamed factor moves frontiers like warmup does
+_COMMON_ERROR = 0.7  # share of a hint's error variance that all hints have in common; chosen
 _PRECISION_SD = 0.6  # decades; chosen: contexts that are dead altogether are modelled apart
 _WARMUP_SD = 0.35  # decades; published and measured effects of warmup are 0.05 to 0.7
 _CLIP_SD = 0.3  # decades; global clipping moves frontiers by a fraction of a decade (arXiv:2504.02507)
@@ -123,9 +124,10 @@ def context_prior(contexts: Sequence[Context], searched: Span, hints: Sequence[P
     everything = [*contexts, *hinted]
     values = {factor: [getattr(each, factor.name) for each in everything] for factor in CONTEXT_FACTORS}
     prior = factored_prior(values, searched, len(everything))
-    for weight_C, hint in zip(_hinted_weights(contexts, hints), hints, strict=True):
-        if weight_C.any():
-            prior = _told(prior, weight_C, hint)
+    weights = zip(_hinted_weights(contexts, hints), hints, strict=True)
+    about = [(weight_C, hint) for weight_C, hint in weights if weight_C.any()]
+    if about:
+        prior = _told(prior, np.array([weight_C for weight_C, _ in about]), [hint for _, hint in about])
     kept = slice(len(contexts))
     return Prior(prior.mean_C[kept], prior.covariance_CC[kept, kept], prior.group_C[kept])
 
@@ -146,9 +148,17 @@ def _hinted_weights(contexts: Sequence[Context], hints: Sequence[PriorHint]) -> 
     return weights
 
 
-def _told(prior: Prior, weight_C: Floats, hint: PriorHint) -> Prior:
-    """Return the prior once a weighted mean of thresholds has been observed, with Gaussian error."""
-    shared_C = prior.covariance_CC @ weight_C
-    gain_C = shared_C / (weight_C @ shared_C + hint.sd**2)
-    mean_C = prior.mean_C + gain_C * (hint.mean - weight_C @ prior.mean_C)
-    return replace(prior, mean_C=mean_C, covariance_CC=prior.covariance_CC - np.outer(gain_C, shared_C))
+def _told(prior: Prior, weight_HC: Floats, hints: Sequence[PriorHint]) -> Prior:
+    """Return the prior once weighted means of thresholds have been observed, with Gaussian errors.
+
+    Hints err together: another model or data set moves all frontiers of an earlier sweep, and a
+    probe that is off for this model is off in every precision.
+    """
+    sd_H = np.array([hint.sd for hint in hints])
+    error_HH = _COMMON_ERROR * np.outer(sd_H, sd_H) + (1 - _COMMON_ERROR) * np.diag(sd_H**2)
+    shared_HC = weight_HC @ prior.covariance_CC
+    gain_CH = np.linalg.solve(shared_HC @ weight_HC.T + error_HH, shared_HC).T
+    surprise_H = np.array([hint.mean for hint in hints]) - weight_HC @ prior.mean_C
+    covariance_CC = prior.covariance_CC - gain_CH @ shared_HC
+    symmetric_CC = 0.5 * (covariance_CC + covariance_CC.T)
+    return replace(prior, mean_C=prior.mean_C + gain_CH @ surprise_H, covariance_CC=symmetric_CC)

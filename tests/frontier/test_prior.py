@@ -87,3 +87,13 @@ def test_a_hint_about_a_precision_moves_the_mean_of_its_contexts() -> None:
     assert context_prior([PLAIN, WARM], SPAN, [vague]).mean_C.mean() == pytest.approx(-4.0, abs=0.1)
     foreign = context_prior([PLAIN], SPAN, [PriorHint("bf16", mean=-3.0, sd=0.1)])
     assert foreign.mean_C[0] == -4.0
+
+
+def test_many_hints_of_one_source_are_not_many_opinions() -> None:
+    """Eight contexts of an earlier sweep leave almost as much doubt of all together as one does."""
+    contexts = [PLAIN._replace(warmup_steps=100 * i) for i in range(8)]
+    hints = [PriorHint("fp32", mean=-3.0, sd=0.4, context=context) for context in contexts]
+    one, all_of_them = (context_prior(contexts, SPAN, given) for given in (hints[:1], hints))
+    sd = [math.sqrt(prior.covariance_CC.mean()) for prior in (one, all_of_them)]
+    assert sd[1] > 0.3
+    assert sd[1] < sd[0]
