@@ -19,7 +19,6 @@ from stabsearch.frontier.verdict import LOW_END
 _PROBE_QUANTILE = 0.1  # chosen: low enough that a failure there contradicts the model
 _SAFE_SIDE_QUANTILE = 0.25  # chosen: a bit above the probes, so that jitter and updates keep them in
 _BELIEVED_DEAD = 0.5  # chosen: more likely than not
-
 _JITTER = 0.02  # decades each way; chosen: the boundary at one exact rate may be a filament
 
 

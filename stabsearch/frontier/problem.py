@@ -48,19 +48,21 @@ class Problem:
 
     def posterior(self) -> Posterior:
         """Return what is known, running trials counted as alive so far."""
-        so_far: list[list[Observation]] = [[] for _ in self.evidence]
-        for trial in self.pending:
-            so_far[trial.context].append(Observation(trial.x, Result.SURVIVED, min(trial.exposure, 0.999)))
-        return self._posterior([tallied(observations) for observations in so_far])
+        return self._posterior(
+            (trial.context, Observation(trial.x, Result.SURVIVED, min(trial.exposure, 0.999)))
+            for trial in self.pending
+        )
 
     def posterior_after(self, outcomes: Iterable[tuple[Pending, Result]]) -> Posterior:
         """Return what would be known if running trials had ended like this."""
-        more: list[list[Observation]] = [[] for _ in self.evidence]
-        for trial, result in outcomes:
-            more[trial.context].append(Observation(trial.x, result))
-        return self._posterior([tallied(observations) for observations in more])
+        return self._posterior((trial.context, Observation(trial.x, result)) for trial, result in outcomes)
 
-    def _posterior(self, more: Sequence[Evidence]) -> Posterior:
+    def _posterior(self, further: Iterable[tuple[int, Observation]]) -> Posterior:
+        """Return what is known with further observations, each with its context."""
+        seen: list[list[Observation]] = [[] for _ in self.evidence]
+        for context, observation in further:
+            seen[context].append(observation)
+        more = [tallied(observations) for observations in seen]
         known = data_of(self.curve, self.grid, self.evidence)
         data = known.plus(data_of(self.curve, self.grid, more)) if any(more) else known
         return Posterior(self.curve, self.grid, infer(self.grid, self.prior, data))

@@ -17,8 +17,6 @@ EvidenceSource = Callable[[Sequence[FrozenTrial]], Sequence[float | None]]
 """From finished trials to one value each: ``SURVIVED``, ``DEGRADED``, ``FAILED``, or None, no evidence."""
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
 _RESULTS = {SURVIVED: Result.CLEAN, DEGRADED: Result.DEGRADED, FAILED: Result.FAILED}
 
 
