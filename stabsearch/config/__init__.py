@@ -3,18 +3,12 @@
 from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.model import (
     Budget,
-    HubData,
-    LocalData,
     LogRange,
-    ModelConfig,
-    QuickstartTask,
     Resources,
     Risk,
     Search,
-    SequenceClassificationTask,
     Study,
     Sweep,
-    Task,
     Tracking,
     Training,
 )
@@ -24,6 +18,14 @@ from stabsearch.config.schema import sweep_schema
 from stabsearch.config.source import Source
 from stabsearch.config.starter import starter_text
 from stabsearch.config.table import schema_table
+from stabsearch.config.task import (
+    HubData,
+    LocalData,
+    ModelConfig,
+    QuickstartTask,
+    SequenceClassificationTask,
+    Task,
+)
 from stabsearch.config.write import difference, identity, resolved_text
 
 __all__ = [

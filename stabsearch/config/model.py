@@ -9,33 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Tag,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from stabsearch.config.part import Part, Text, wrong
+from stabsearch.config.task import Task
 from stabsearch.records.plan import Precision
 from stabsearch.records.rules import OutcomeRules
 
 if TYPE_CHECKING:
-    from stabsearch.errors import KeyPath
+    pass
 
 SamplerName = Literal["frontier", "tpe", "random", "grid", "gp", "qmc"]
-
-
-def _wrong(message: str, hint: str = "", key: KeyPath = ()) -> PydanticCustomError:
-    """Return an error for the part that is validated, or for ``key`` beneath it."""
-    return PydanticCustomError("sweep_error", "{message}", {"message": message, "hint": hint, "key": key})
 
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -47,7 +40,7 @@ def _seconds(value: Any) -> Any:
         return value
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
     if found is None:
-        raise _wrong(
+        raise wrong(
             f"not a duration: {value!r}", "write seconds, or a number and its unit: 90s, 20m, 1.5h, 2d"
         )
     return float(found[1]) * _UNIT_S[found[2] or "s"]
@@ -62,20 +55,11 @@ _DURATION_SCHEMA: dict[str, Any] = {
 Duration = Annotated[PositiveFloat, BeforeValidator(_seconds), WithJsonSchema(_DURATION_SCHEMA)]
 """Seconds; a sweep may say ``90``, ``90s``, ``20m``, ``1.5h`` or ``2d``."""
 
-Text = Annotated[str, Field(min_length=1)]
 FROM_YAML_LIST = Field(strict=False, min_length=1)
 """A tuple that a YAML list may fill; its items stay strict."""
 
 
-class _Part(BaseModel):
-    """A part of the sweep: frozen, and nothing is converted silently (``"5"`` is no number)."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class LogRange(_Part):
+class LogRange(Part):
     """A positive quantity searched on a logarithmic axis."""
 
     low: PositiveFloat
@@ -86,103 +70,9 @@ class LogRange(_Part):
     @model_validator(mode="after")
     def _low_below_high(self) -> Self:
         if self.low >= self.high:
-            raise _wrong(f"low must be below high, got low={self.low:g}, high={self.high:g}", "swap them?")
+            raise wrong(f"low must be below high, got low={self.low:g}, high={self.high:g}", "swap them?")
         return self
 
-
-class ModelConfig(_Part):
-    """A model with random weights, made from a Transformers configuration; nothing is downloaded."""
-
-    config: dict[str, Any]
-    """Fields of the model's configuration; ``model_type`` (``bert``, ...) names its class."""
-
-
-class QuickstartTask(_Part):
-    """A small BERT from a configuration on generated sentences: works offline, in seconds."""
-
-    type: Literal["quickstart"] = "quickstart"
-    """The kind of task."""
-    num_rows: Annotated[int, Field(ge=64)] = 2048
-    """Generated training sentences."""
-    num_classes: Annotated[int, Field(ge=2, le=20)] = 4
-    """Topics to tell apart."""
-    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of labels replaced by a random one, so that the task cannot be solved fully."""
-    hidden_size: Annotated[int, Field(ge=8, multiple_of=8)] = 64
-    """Width of the BERT."""
-    num_hidden_layers: PositiveInt = 2
-    """Depth of the BERT."""
-
-
-class LocalData(_Part):
-    """Local files: TSV, CSV, JSONL or Parquet, told by their ending."""
-
-    train: Text
-    """Training rows; a relative path starts at the folder of the sweep file."""
-    eval: Text | None = None
-    """Held-out rows, not needed by a sweep."""
-
-
-class HubData(_Part):
-    """A data set on the Hugging Face Hub, or a local folder of the same layout."""
-
-    path: Text
-    """Data set id (``nyu-mll/glue``) or folder."""
-    name: Text | None = None
-    """Configuration of the data set (``sst2``)."""
-    split: Text = "train"
-    """Split to train on."""
-    revision: Text | None = None
-    """Commit of the data set, for a sweep that can be repeated."""
-
-
-def _data_kind(value: Any) -> str | None:
-    """Return which of the two kinds of data is meant, so that errors speak of one only."""
-    if isinstance(value, LocalData | HubData):
-        return "(local)" if isinstance(value, LocalData) else "(hub)"
-    if not isinstance(value, Mapping):
-        return None
-    return "(hub)" if value.keys() & {"path", "name", "split", "revision"} else "(local)"
-
-
-def _model_kind(value: Any) -> str | None:
-    if isinstance(value, Mapping | ModelConfig):
-        return "(config)"
-    return "(name)" if isinstance(value, str) else None
-
-
-Data = Annotated[
-    Annotated[LocalData, Tag("(local)")] | Annotated[HubData, Tag("(hub)")], Discriminator(_data_kind)
-]
-ModelSource = Annotated[
-    Annotated[Text, Tag("(name)")] | Annotated[ModelConfig, Tag("(config)")], Discriminator(_model_kind)
-]
-
-
-class SequenceClassificationTask(_Part):
-    """One label per text, cross-entropy loss."""
-
-    type: Literal["sequence-classification"]
-    """The kind of task."""
-    model: ModelSource
-    """Hub id (``google-bert/bert-base-uncased``), local folder, or ``{config: {...}}``."""
-    tokenizer: Text | None = None
-    """Hub id or local folder of the tokenizer; default: the model's own."""
-    data: Data
-    """Where the rows come from."""
-    text: Text = "text"
-    """Column that holds the text."""
-    text_pair: Text | None = None
-    """Column that holds the second text of a pair."""
-    label: Text = "label"
-    """Column that holds the class: integers from 0, or names."""
-    max_length: PositiveInt = 128
-    """Longest sequence in tokens; longer texts are cut."""
-    trust_remote_code: bool = False
-    """Run code that comes with the model or the data set."""
-
-
-Task = Annotated[QuickstartTask | SequenceClassificationTask, Field(discriminator="type")]
 
 SEARCHED_ARGUMENTS = {
     "learning_rate": "search.learning_rate",
@@ -198,7 +88,7 @@ SEARCHED_ARGUMENTS = {
 """TrainingArguments that a sweep sets itself, and where it is told to."""
 
 
-class Training(_Part):
+class Training(Part):
     """The full run that is being prepared, in Hugging Face's TrainingArguments names."""
 
     model_config = ConfigDict(extra="allow")
@@ -224,7 +114,7 @@ class Training(_Part):
         for name in data if isinstance(data, dict) else ():
             if name in SEARCHED_ARGUMENTS:
                 place = SEARCHED_ARGUMENTS[name]
-                raise _wrong(
+                raise wrong(
                     f"the sweep sets {name} itself", f"remove it here; it belongs at {place}", (name,)
                 )
         return data
@@ -238,7 +128,7 @@ class Training(_Part):
                 "neither": "add one, for example max_steps: 2000",
                 "both": "remove one; on the command line: --set training.max_steps=null",
             }
-            raise _wrong(message, hints[seen])
+            raise wrong(message, hints[seen])
         return self
 
     @property
@@ -248,7 +138,7 @@ class Training(_Part):
         return {key: value for key, value in named.items() if key not in {"max_steps", "num_train_epochs"}}
 
 
-class PriorSources(_Part):
+class PriorSources(Part):
     """Where the search may begin to look, beside the middle of the range: never evidence."""
 
     ramp: bool = False
@@ -262,7 +152,7 @@ class PriorSources(_Part):
     counts with twice its uncertainty and 0.3 decades more."""
 
 
-class Search(_Part):
+class Search(Part):
     """What is varied: every combination of precision, warmup and clip norm is one context."""
 
     learning_rate: LogRange = LogRange(low=1e-6, high=1e-2)
@@ -293,11 +183,11 @@ class Search(_Part):
             for index, value in enumerate(values):
                 if value in values[:index]:
                     first = f"{name}[{values.index(value)}]"
-                    raise _wrong(f"{value} is there already, as {first}", "remove one of them", (name, index))
+                    raise wrong(f"{value} is there already, as {first}", "remove one of them", (name, index))
         return self
 
 
-class Budget(_Part):
+class Budget(Part):
     """What the sweep may spend."""
 
     trials: PositiveInt = 60
@@ -321,7 +211,7 @@ class Budget(_Part):
     answer unconfirmed."""
 
 
-class Risk(_Part):
+class Risk(Part):
     """What counts as safe enough."""
 
     max_failure_probability: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -341,7 +231,7 @@ class Risk(_Part):
     """Candidates that may fail their confirmation, one after another, before the sweep abstains."""
 
 
-class Resources(_Part):
+class Resources(Part):
     """Where trials run."""
 
     cpus_per_trial: PositiveFloat = 1.0
@@ -357,14 +247,14 @@ class Resources(_Part):
     GPU in reductions; for tests and diagnosis."""
 
 
-class Study(_Part):
+class Study(Part):
     """Where the trials are recorded: the source of truth."""
 
     storage: Text | None = None
     """Database URL (``postgresql://...``); default: ``study.journal`` in the sweep's folder."""
 
 
-class Tracking(_Part):
+class Tracking(Part):
     """The MLflow mirror of the study."""
 
     uri: Text | None = None
@@ -381,10 +271,10 @@ def _possible_rules(rules: OutcomeRules) -> OutcomeRules:
         top = 1.0 if name in _SHARES else None
         if value <= 0 or (top is not None and value > top):
             allowed = "above 0" if top is None else f"above 0 and at most {top:g}"
-            raise _wrong(f"must be {allowed}, got {value:g}", f"the default is {_DEFAULTS[name]:g}", (name,))
+            raise wrong(f"must be {allowed}, got {value:g}", f"the default is {_DEFAULTS[name]:g}", (name,))
     if rules.smoothing >= 1:
         message = f"must be above 0 and below 1, got {rules.smoothing:g}"
-        raise _wrong(message, f"the default is {_DEFAULTS['smoothing']:g}", ("smoothing",))
+        raise wrong(message, f"the default is {_DEFAULTS['smoothing']:g}", ("smoothing",))
     return rules
 
 
@@ -395,14 +285,14 @@ def _only_numbers(value: Any) -> Any:
     """Refuse ``"0.5"`` and ``true``: a dataclass cannot be strict and filled from a mapping at once."""
     for name, number in value.items() if isinstance(value, Mapping) else ():
         if name in _DEFAULTS and (isinstance(number, bool) or not isinstance(number, int | float)):
-            raise _wrong(f"must be a number, got {number!r}", f"the default is {_DEFAULTS[name]:g}", (name,))
+            raise wrong(f"must be a number, got {number!r}", f"the default is {_DEFAULTS[name]:g}", (name,))
     return value
 
 
 Rules = Annotated[OutcomeRules, BeforeValidator(_only_numbers), AfterValidator(_possible_rules)]
 
 
-class Sweep(_Part):
+class Sweep(Part):
     """Everything a sweep needs to know."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -434,5 +324,5 @@ class Sweep(_Part):
     def _bridges_need_a_confirmation(self) -> Self:
         if self.budget.bridge_trials and self.risk.confirmation_trials == 0:
             message = "bridge trials run on a confirmed configuration, and risk.confirmation_trials is 0"
-            raise _wrong(message, "set it to auto, or bridge_trials to 0", ("budget", "bridge_trials"))
+            raise wrong(message, "set it to auto, or bridge_trials to 0", ("budget", "bridge_trials"))
         return self

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from stabsearch.config.model import HubData, LocalData, SequenceClassificationTask, Sweep
+from stabsearch.config.model import Sweep
+from stabsearch.config.task import HubData, LocalData, SequenceClassificationTask
 from stabsearch.errors import UserError
 
 

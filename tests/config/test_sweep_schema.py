@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel
 
-from stabsearch.config import Sweep, load_sweep, model, resolve, schema_table, starter_text, sweep_schema
+from stabsearch.config import (
+    Sweep,
+    load_sweep,
+    model,
+    resolve,
+    schema_table,
+    starter_text,
+    sweep_schema,
+    task,
+)
 from stabsearch.config.allowed import allowed
 from stabsearch.config.schema import all_properties, describe, property_at
 from stabsearch.errors import KeyPath, dotted
@@ -23,8 +32,9 @@ if TYPE_CHECKING:
 
 MODELS = [
     value
-    for value in vars(model).values()
-    if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == model.__name__
+    for module in (model, task)
+    for value in vars(module).values()
+    if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
 ]
 ALL_KEYS = sorted({key for key, _ in all_properties()})
 
