@@ -48,26 +48,21 @@ def reached(level: float) -> Entry:
 
 def median_of(column: str, digits: int = 2) -> Entry:
     """Return an entry: the median with its interval."""
-
-    def entry(cells: pd.DataFrame) -> str:
-        values = cells[column].dropna().to_numpy()
-        if not len(values):
-            return "–"
-        low, high = interval(values, np.median)
-        return f"{np.median(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-    return entry
+    return _with_interval(column, np.median, f".{digits}f")
 
 
 def share_of(column: str) -> Entry:
     """Return an entry: the mean with its interval, in percent."""
+    return _with_interval(column, np.mean, ".0%")
 
+
+def _with_interval(column: str, statistic: Callable[..., Any], form: str) -> Entry:
     def entry(cells: pd.DataFrame) -> str:
         values = cells[column].dropna().to_numpy(dtype=float)
         if not len(values):
             return "–"
-        low, high = interval(values, np.mean)
-        return f"{values.mean():.0%} [{low:.0%}, {high:.0%}]"
+        low, high = interval(values, statistic)
+        return f"{statistic(values):{form}} [{low:{form}}, {high:{form}}]"
 
     return entry
 
