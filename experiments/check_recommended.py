@@ -21,8 +21,8 @@ from stabsearch.config.load import load_sweep
 from stabsearch.records import Outcome, OutcomeRules
 from stabsearch.task.registry import build_workload
 from stabsearch.trial.arguments import QUIET
+from stabsearch.trial.instrument import Guard
 from stabsearch.trial.judge import Judge
-from stabsearch.trial.watch import Guard
 
 FIRST_SEED = 1_000_000  # a sweep's own seeds are hashes; this one is not among them
 

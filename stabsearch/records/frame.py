@@ -17,7 +17,7 @@ COLUMNS = (
     "precision", "model_seed", "data_seed", "horizon", "steps", "first_bad_step", "first_loss",
     "last_loss", "max_loss", "chance_loss", "max_recorded_grad_norm", "skipped_steps", "clipped_share",
     "peak_learning_rate", "autocast_dtype", "device", "startup_s", "train_s", "attempts", "message",
-    "ramp_from", "confirms",
+    "ramp_from", "confirms", "bundle",
 )  # fmt: skip
 
 
@@ -26,7 +26,8 @@ def trials_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
 
     Ramps are rows too, of stage ``ramp`` with the rate they began at in ``ramp_from``: whoever fits
     a frontier leaves them out. ``confirms`` is the lower learning rate that a stressed confirmation
-    trial vouches for.
+    trial vouches for. ``bundle`` is the folder below ``bad_batches/`` that holds its failure, or
+    one of its kind.
     """
     rows = [_row(record) for record in sorted(records, key=lambda record: record.plan.number)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -68,4 +69,5 @@ def _row(record: TrialRecord) -> dict[str, Any]:
         "message": record.message,
         "ramp_from": math.nan if plan.ramp_from is None else plan.ramp_from,
         "confirms": math.nan if plan.confirms is None else plan.confirms,
+        "bundle": record.bundle or None,
     }

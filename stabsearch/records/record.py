@@ -10,9 +10,10 @@ from typing import Any
 from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
 from stabsearch.records.plan import TrialPlan
 
-RECORD_VERSION = 2
-READABLE_VERSIONS = frozenset({1, RECORD_VERSION})
-"""Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``."""
+RECORD_VERSION = 3
+READABLE_VERSIONS = frozenset({1, 2, RECORD_VERSION})
+"""Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``. Version 2 knew
+no bundles and no suspect rows."""
 MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
 
 
@@ -91,6 +92,10 @@ class TrialRecord:
     """Share of updates whose gradient norm was above ``max_grad_norm``."""
     effective: Effective | None = None
     """None when the trial ended before its first optimizer step."""
+    suspect_rows: tuple[int, ...] = ()
+    """Rows of the training data, from 0, that break their batch whatever the hyperparameters are."""
+    bundle: str = ""
+    """Folder below ``bad_batches/`` that holds this failure, or one of its kind; empty: none is kept."""
     message: str = ""
     """One line on what happened, for people."""
     startup_s: float = 0.0
@@ -121,7 +126,7 @@ class TrialRecord:
             ValueError: written by a version this one does not read.
         """
         if data.get("version") not in READABLE_VERSIONS:
-            known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+            known = f"1 to {RECORD_VERSION}"
             raise ValueError(f"trial record of version {data.get('version')!r}, this reads {known}")
         values = {
             key: value if key in _TEXTS else _decode(value) for key, value in data.items() if key != "version"
@@ -136,6 +141,7 @@ class TrialRecord:
             cause=Cause(cause) if cause else None,
             effective=Effective(**{**effective, "betas": tuple(effective["betas"])}) if effective else None,
             trace=StepTrace(**{key: tuple(points) for key, points in trace.items()}),
+            suspect_rows=tuple(values.pop("suspect_rows", ())),
             **values,
         )
 
@@ -145,7 +151,7 @@ def plan_from_json(data: Mapping[str, Any]) -> TrialPlan:
     return TrialPlan(**{**data, "stage": Stage(data["stage"])})
 
 
-_TEXTS = frozenset({"message", "machine"})
+_TEXTS = frozenset({"message", "machine", "bundle"})
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

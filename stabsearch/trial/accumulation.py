@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from stabsearch.capture.buffers import buffers_kept
+
 if TYPE_CHECKING:
     from transformers import Trainer
 
@@ -50,9 +52,9 @@ class LossReference:
 
     def _mean_loss(self, model: torch.nn.Module, inputs: Mapping[str, Any]) -> float:
         was_training = model.training
-        model.eval()  # no dropout, and no running statistics are updated
+        model.eval()  # no dropout
         devices = [self._trainer.args.device] if self._trainer.args.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), buffers_kept(model):
             loss = self._trainer.compute_loss(model, self._trainer._prepare_inputs(dict(inputs)))
         model.train(was_training)
         return float(loss)

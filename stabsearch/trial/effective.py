@@ -13,8 +13,8 @@ from stabsearch.records.ramp import ramp_learning_rate, ramp_step
 from stabsearch.trial.precision import AUTOCAST_DTYPE
 
 if TYPE_CHECKING:
+    from stabsearch.trial.instrument import Guard
     from stabsearch.trial.setup import TrialSetup
-    from stabsearch.trial.watch import Guard
 
 
 REL_TOL = 1e-6  # chosen: schedules multiply floats, nothing more

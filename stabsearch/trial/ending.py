@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from stabsearch.capture.store import BundleStore
 from stabsearch.records import Cause, Outcome, TrialRecord
-from stabsearch.trial.attribution import attribute
+from stabsearch.trial.attribution import Attribution, attribute, attribute_error
 from stabsearch.trial.effective import differences
+from stabsearch.trial.keeping import Told, keep_bundle
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
     from stabsearch.trial.judge import Finding
     from stabsearch.trial.live import LiveTrial
     from stabsearch.trial.setup import TrialSetup
+
+MAX_ROWS = 8  # row numbers in a message; all of them are in the record
 
 
 def decided(record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup) -> TrialRecord:
@@ -29,21 +34,75 @@ def decided(record: TrialRecord, live: LiveTrial, workload: Workload, setup: Tri
             return _crashed(record, "; ".join(wrong), Cause.SETTINGS_NOT_APPLIED)
     bad = live.guard.log.bad
     if bad:
-        outcome, cause = attribute(live.guard, workload, record.plan, Outcome.NONFINITE)
-        return replace(record, outcome=outcome, cause=cause, first_bad_step=bad.step, message=bad.message)
+        record = replace(record, first_bad_step=bad.step, message=bad.message)
+        attribution = attribute(live.guard, workload, record.plan, Outcome.NONFINITE)
+        return _attributed(record, live, workload, setup, attribution)
     if live.finding:
-        return _found(record, live, workload, live.finding)
+        return _found(record, live, workload, setup, live.finding)
     return _finished(record, live)
 
 
-def _found(record: TrialRecord, live: LiveTrial, workload: Workload, finding: Finding) -> TrialRecord:
-    outcome, cause = finding.outcome, Cause.LEARNING_RATE
-    if outcome is Outcome.SCALE_FLOOR:
-        outcome, cause = attribute(live.guard, workload, record.plan, outcome)
-        if cause is Cause.LEARNING_RATE:
-            # every gradient is finite with a loss scale of 1: it is the scaling that never settled
-            cause = Cause.PRECISION_AFTER_DRIFT
-    return replace(record, outcome=outcome, cause=cause, first_bad_step=finding.step, message=finding.message)
+def raised(
+    record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup, error: Exception
+) -> TrialRecord:
+    """Return the record of a trial whose training raised: a crash, unless its batch is to blame.
+
+    Args:
+        record: of the crash, with its message.
+        live: the trial, as far as it came.
+        workload: gives the initial weights.
+        setup: says where its bad batch may be kept.
+        error: what was raised.
+    """
+    attribution = attribute_error(live.guard, workload, record.plan, error)
+    if attribution.outcome is Outcome.CRASHED:
+        return record
+    record = replace(record, first_bad_step=live.guard.log.step)
+    return _attributed(record, live, workload, setup, attribution, error=record.message)
+
+
+def _attributed(
+    record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup, attribution: Attribution,
+    error: str = "",
+) -> TrialRecord:  # fmt: skip
+    """Return the record with outcome, cause and guilty rows, its bad batch kept where there is room."""
+    bundle = ""
+    if setup.bundle_dir:
+        initial = workload.model(record.plan.model_seed)
+        told = Told(attribution, initial=initial, plan=asdict(record.plan), error=error,
+                    trust_remote_code=setup.trust_remote_code)  # fmt: skip
+        store = BundleStore(Path(setup.bundle_dir), setup.max_bundle_bytes)
+        kept = keep_bundle(live.guard, store, f"{record.plan.number:04d}", told)
+        bundle = kept.folder.name if kept.folder else ""
+    suspects = attribution.suspects
+    is_named = suspects.is_specific or attribution.cause is Cause.DATA
+    rows = suspects.rows if is_named else ()
+    return replace(
+        record, outcome=attribution.outcome, cause=attribution.cause, suspect_rows=rows, bundle=bundle,
+        message=record.message + _named(rows, suspects.is_specific),
+    )  # fmt: skip
+
+
+def _named(rows: tuple[int, ...], is_specific: bool) -> str:
+    if not rows:
+        return ""
+    if not is_specific:
+        return f"; so is every row of its batch by itself, training rows {rows[0]} and {len(rows) - 1} others"
+    shown = ", ".join(map(str, rows[:MAX_ROWS])) + (" ..." if len(rows) > MAX_ROWS else "")
+    return f"; without training row{'s' if len(rows) > 1 else ''} {shown} the batch is sound"
+
+
+def _found(
+    record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup, finding: Finding
+) -> TrialRecord:
+    record = replace(record, first_bad_step=finding.step, message=finding.message)
+    if finding.outcome is not Outcome.SCALE_FLOOR:
+        return replace(record, outcome=finding.outcome, cause=Cause.LEARNING_RATE)
+    attribution = attribute(live.guard, workload, record.plan, finding.outcome)
+    if attribution.cause is Cause.LEARNING_RATE:
+        # every gradient is finite with a loss scale of 1: it is the scaling that never settled
+        attribution = replace(attribution, cause=Cause.PRECISION_AFTER_DRIFT)
+    return _attributed(record, live, workload, setup, attribution)
 
 
 def _finished(record: TrialRecord, live: LiveTrial) -> TrialRecord:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from stabsearch.records import StepTrace
 
-BadKind = Literal["loss", "gradient"]
+BadKind = Literal["loss", "gradient", "weight"]
+"""``weight``: an optimizer made it of finite gradients, seen before it would have been saved."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class GuardLog:
     """fp16 loss scale before the update; 1.0 without a scaler."""
     micro_batches: int = 0
     bad: BadNumber | None = None
+    """The latest number that was bad; the only one where it ended the training."""
     steps_before: int = 0
     """Optimizer steps that were taken before this log began: a resumed training."""
     losses_are_means: bool = False
@@ -53,6 +55,11 @@ class GuardLog:
     def step(self) -> int:
         """Return the 1-based optimizer step that is being computed."""
         return self.steps_before + len(self.losses) + 1
+
+    @property
+    def last_step(self) -> int:
+        """Return the 1-based optimizer step whose numbers came last."""
+        return max(self.step - 1, 1)
 
     @property
     def window(self) -> tuple[float, ...]:
@@ -79,11 +86,13 @@ class GuardLog:
         """
         step, loss = self.step, self._step_loss()
         self._close(loss, grad_norm, learning_rate, skipped, loss_scale)
+        bad = None
         if not math.isfinite(loss):  # finite micro-batches can still overflow in their sum
-            self.bad = BadNumber("loss", step, self.micro_batches, loss)
+            bad = BadNumber("loss", step, self.micro_batches, loss)
         elif not (math.isfinite(grad_norm) or skipped):
-            self.bad = BadNumber("gradient", step, self.micro_batches, grad_norm)
-        return self.bad
+            bad = BadNumber("gradient", step, self.micro_batches, grad_norm)
+        self.bad = bad or self.bad
+        return bad
 
     def trace(self) -> StepTrace:
         """Return losses and gradient norms for the record."""

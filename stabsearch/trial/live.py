@@ -16,9 +16,9 @@ from stabsearch.records.ramp import ramp_learning_rate
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.effective import AutocastProbe, counted_rates, read_back
+from stabsearch.trial.instrument import Guard, TrainingBroke
 from stabsearch.trial.judge import FP16_INITIAL_SCALE, Finding, Judge
 from stabsearch.trial.precision import enable_fp16_on_cpu
-from stabsearch.trial.watch import Guard, TrainingBroke
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils.operations import convert_to_fp32
 
 from stabsearch.errors import UserError
 from stabsearch.records import Precision
@@ -14,6 +15,7 @@ from stabsearch.records import Precision
 if TYPE_CHECKING:
     from transformers import Trainer
 
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 AUTOCAST_DTYPE = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -77,6 +79,32 @@ def matmul_precision(precision: Precision) -> Iterator[None]:
         yield
     finally:
         backends.fp32_precision, backends.cuda.matmul.fp32_precision = before
+
+
+@contextmanager
+def autocast_forward(model: torch.nn.Module, precision: Precision, device_type: str) -> Iterator[None]:
+    """Run the model's forward under autocast, and nothing else: a loss outside of it stays in fp32.
+
+    As Accelerate prepares a model for training: autocast around ``forward``, floating outputs to fp32.
+    """
+    dtype = DTYPES.get(precision)
+    if dtype is None:
+        yield
+        return
+    original = model.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device_type, dtype):
+            outputs = original(*args, **kwargs)
+        return convert_to_fp32(outputs)
+
+    model.forward = forward
+    try:
+        yield
+    finally:
+        del model.forward  # the class's own, or a bound one put there before, shows again
+        if model.forward != original:
+            model.forward = original
 
 
 def enable_fp16_on_cpu(trainer: Trainer) -> None:

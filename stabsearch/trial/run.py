@@ -14,7 +14,7 @@ import torch
 
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
-from stabsearch.trial.ending import decided
+from stabsearch.trial.ending import decided, raised
 from stabsearch.trial.live import LiveTrial, set_up
 from stabsearch.trial.machine import machine
 from stabsearch.trial.precision import matmul_precision
@@ -39,7 +39,7 @@ def run_trial_of(plan: TrialPlan, build: Callable[[], Workload], setup: TrialSet
     try:
         record = trial.run(build)
     except Exception as error:  # noqa: BLE001 - the one place where a trial's crash becomes a record
-        record = _broken(trial.record, error)
+        record = trial.broken(error)
     del trial
     _free()
     return record
@@ -53,6 +53,7 @@ class _Trial:
     setup: TrialSetup
     blank: TrialRecord
     live: LiveTrial | None = None
+    workload: Workload | None = None
 
     @property
     def record(self) -> TrialRecord:
@@ -61,7 +62,7 @@ class _Trial:
     def run(self, build: Callable[[], Workload]) -> TrialRecord:
         torch.set_num_threads(self.setup.num_threads)
         self.blank = replace(self.blank, machine=machine())
-        workload = build()
+        self.workload = workload = build()
         self.blank = replace(self.blank, chance_loss=workload.chance_loss)
         with (
             matmul_precision(self.plan.precision),
@@ -70,6 +71,17 @@ class _Trial:
             self.live = set_up(self.plan, workload, self.setup, folder)
             self.live.train()
             return decided(self.record, self.live, workload, self.setup)
+
+    def broken(self, error: Exception) -> TrialRecord:
+        """Return the record of a trial that raised: what its batch did wrong is asked, once."""
+        record, live, workload = _broken(self.record, error), self.live, self.workload
+        self.live = None
+        if record.outcome is Outcome.OOM or live is None or workload is None or isinstance(error, UserError):
+            return record
+        try:
+            return raised(record, live, workload, self.setup, error)
+        except Exception:  # noqa: BLE001 - a crash that cannot be explained is still a crash
+            return record
 
 
 def _broken(record: TrialRecord, error: Exception) -> TrialRecord:

@@ -23,5 +23,11 @@ class TrialSetup:
     on_gpu: bool = False
     """Trials were given a GPU and must run on it; otherwise they run on the CPU, GPU or not."""
     allow_fp16_on_cpu: bool = False
+    bundle_dir: str = ""
+    """Where bundles of first bad batches go; empty: none are kept."""
+    max_bundle_bytes: int = 0
+    """Disk budget of all bundles together."""
+    trust_remote_code: bool = False
+    """Whether the task may run code that comes with a model; a bundle's replay asks for it too."""
     num_threads: int = 1
     """Processor threads per trial; the same number is needed for a bit-exact replay."""

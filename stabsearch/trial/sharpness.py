@@ -16,8 +16,8 @@ from stabsearch.records.sharpness import Sharpness, as_sharpness
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.hessian import Hessian
+from stabsearch.trial.instrument import Guard, TrainingBroke
 from stabsearch.trial.precision import matmul_precision
-from stabsearch.trial.watch import Guard, TrainingBroke
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload

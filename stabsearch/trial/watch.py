@@ -1,172 +1,145 @@
-"""The guard on a live Trainer: any Trainer, also a user's subclass, instrumented in place."""
+"""The guard for anyone's full run: raise, stop or warn before the first bad update, and keep its batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import torch
-from transformers import TrainerCallback
+from transformers.integrations.neftune import deactivate_neftune
+from transformers.trainer_utils import TrainOutput
 
-from stabsearch.trial.accumulation import LossReference
-from stabsearch.trial.guard import BadNumber, GuardLog
+from stabsearch.capture.store import BundleStore
+from stabsearch.capture.weights import nonfinite_weights
+from stabsearch.trial.guard import BadNumber
+from stabsearch.trial.instrument import Guard, TrainingBroke
+from stabsearch.trial.keeping import Told, keep_bundle
+from stabsearch.trial.rerun import Rerun
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
+    from stabsearch.capture.manifest import Digest
+
+__all__ = ["NonfiniteUpdate", "TrainingBroke", "watch"]
+
 AnyTrainer = TypeVar("AnyTrainer", bound="Trainer")
+OnFailure = Literal["raise", "stop", "warn"]
+DEFAULT_MAX_GIB = 10.0  # chosen: a few captures of a one-billion-parameter model in fp32
 
 
-class TrainingBroke(Exception):  # noqa: N818 - it names what happened to the user's run
-    """A loss or gradient was not finite; the weights are those from before the bad update.
-
-    Attributes:
-        bad: the first bad number, with its optimizer step and micro-batch.
-    """
-
-    def __init__(self, bad: BadNumber) -> None:
-        super().__init__(bad.message)
-        self.bad = bad
+class NonfiniteUpdate(UserWarning):
+    """An update was left out because its loss or gradient was not finite."""
 
 
-def watch(trainer: AnyTrainer) -> AnyTrainer:
-    """Return the same Trainer, guarded: training stops before the first bad update.
+def watch(
+    trainer: AnyTrainer,
+    on_failure: OnFailure = "raise",
+    bundle_dir: str | Path | None = None,
+    max_bundles_gib: float = DEFAULT_MAX_GIB,
+) -> AnyTrainer:
+    """Return the same Trainer, guarded: no update with a non-finite loss or gradient reaches the weights.
 
     The raw loss of every micro-batch is checked before it is back-propagated, the gradient norm of
-    every update before the optimizer steps; ``train()`` then raises ``TrainingBroke``. Nothing
-    else changes: a training that stays finite ends with bitwise the same weights. Updates that
-    the fp16 loss scaler skips are normal and go on.
-    """
-    Guard(trainer)
-    return trainer
-
-
-class Guard:
-    """Raw numbers of a live Trainer, and the power to stop it.
-
-    Bound methods are wrapped on the instance, so that overrides in subclasses stay in force:
-    ``training_step`` (the batch), ``accelerator.backward`` (the loss that is really
-    back-propagated) and ``accelerator.clip_grad_norm_`` (the norm, computed anyway).
+    every update before the optimizer steps. Nothing else changes: a training that stays finite ends
+    with bitwise the same weights. Updates that the fp16 loss scaler skips are normal and go on.
+    A checkpoint is written only while all weights are finite: an optimizer can divide by zero.
 
     Args:
         trainer: any Trainer, before ``train()``.
-        on_update: called with the log after each completed update's numbers are known and before
-            the optimizer steps; what it raises stops the training there.
-        reference: tells losses that are means from losses that are shares of the step's loss; costs
-            one more forward per micro-batch of the first update.
+        on_failure: ``raise``: ``train()`` raises ``TrainingBroke``. ``stop``: ``train()`` returns; nothing
+            is evaluated or saved any more, and the weights are those from before the bad update.
+            ``warn``: the bad update is left out with a ``NonfiniteUpdate`` warning, and training goes on.
+        bundle_dir: where to keep the first bad batch of each kind, for ``stabsearch replay``; None: nowhere.
+        max_bundles_gib: disk budget of ``bundle_dir``, GiB.
+
+    Raises:
+        ValueError: ``on_failure`` is none of the three.
+
+    Source: the order of Transformers' training loop, ``Trainer._inner_training_loop`` of 5.23.
     """
+    if on_failure not in {"raise", "stop", "warn"}:
+        raise ValueError(f"on_failure is 'raise', 'stop' or 'warn', got {on_failure!r}")
+    watcher = _Watcher(trainer, on_failure, bundle_dir, max_bundles_gib)
+    if on_failure == "stop":
+        _return_when_stopped(trainer, watcher.guard)
+    return trainer
+
+
+class _Watcher:
+    """Answers a bad number as the user asked."""
 
     def __init__(
-        self,
-        trainer: Trainer,
-        on_update: Callable[[GuardLog], None] | None = None,
-        reference: LossReference | None = None,
+        self, trainer: Trainer, on_failure: OnFailure, bundle_dir: str | Path | None, max_gib: float
     ) -> None:
-        self.trainer = trainer
-        self.log = GuardLog()
-        self.batches: Sequence[Mapping[str, Any]] = ()
-        """Inputs of the current step's micro-batches, as the collator made them."""
-        self.max_grad_norm = math.nan
-        """Norm last passed to clipping; NaN as long as no update was clipped."""
-        self._on_update = on_update
-        self._reference = reference
-        self._norm: Any = None
-        self._is_new_window = True
-        trainer.args.logging_nan_inf_filter = False  # it reports a mean instead of a NaN
-        self._wrap(trainer, "training_step", self._training_step)
-        self._wrap(trainer.accelerator, "backward", self._backward)
-        self._wrap(trainer.accelerator, "clip_grad_norm_", self._clip)
-        trainer.add_callback(_BeforeUpdate(self))
+        self._on_failure = on_failure
+        self._store = BundleStore(Path(bundle_dir), int(max_gib * 2**30)) if bundle_dir is not None else None
+        shows_mean = trainer.args.logging_nan_inf_filter
+        self.guard = Guard(trainer, on_bad=self._on_bad)
+        if on_failure == "warn":
+            trainer.args.logging_nan_inf_filter = shows_mean  # one NaN would fill every later log
+        self._save = trainer._save_checkpoint
+        trainer._save_checkpoint = self._save_if_sound
 
-    @staticmethod
-    def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
-        original = getattr(owner, name)
+    def _on_bad(self, bad: BadNumber) -> None:
+        folder = self._keep(bad)
+        if self._on_failure == "warn":
+            place = f"; its batch is kept in {folder}" if folder else ""
+            warnings.warn(f"{bad.message}: update left out{place}", NonfiniteUpdate, stacklevel=2)
+            return
+        broke = TrainingBroke(bad)
+        broke.bundle = folder
+        raise broke
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            return around(original, *args, **kwargs)
+    def _keep(self, bad: BadNumber) -> Path | None:
+        if self._store is None:
+            return None
+        told = Told(again=self._digest)
+        return keep_bundle(self.guard, self._store, f"step-{bad.step:06d}", told).folder
 
-        setattr(owner, name, wrapped)
+    def _digest(self) -> Digest:
+        update = self.guard.suspect
+        with self.guard.paused():
+            return Rerun(self.guard.trainer, update.window).as_trained(update.loss_scale).digest
 
-    def _training_step(
-        self, original: Callable[..., Any], model: Any, inputs: Any, *rest: Any, **named: Any
-    ) -> Any:
-        # a shallow copy: label smoothing and custom losses pop the labels out of the dictionary
-        self.batches = (*(() if self._is_new_window else self.batches), dict(inputs))
-        self._is_new_window = False
-        if self._reference:
-            self._reference.measure(model, inputs)
-        seen = self.log.micro_batches
-        loss = original(model, inputs, *rest, **named)
-        if self.log.micro_batches == seen:  # an override that back-propagates by itself
-            self._take(loss)
-        return loss
-
-    def _take(self, loss: torch.Tensor) -> None:
-        bad = self.log.micro_loss(float(loss.detach()))
-        if bad:
-            raise TrainingBroke(bad)
-
-    def _backward(self, original: Callable[..., Any], loss: torch.Tensor, **named: Any) -> Any:
-        self._take(loss)
-        return original(loss, **named)
-
-    def _clip(
-        self, original: Callable[..., Any], parameters: Any, max_norm: float, *rest: Any, **named: Any
-    ) -> Any:
-        self._norm = original(parameters, max_norm, *rest, **named)
-        self.max_grad_norm = float(max_norm)
-        return self._norm
-
-    def before_update(self) -> None:
-        """Take the update's numbers; raise when one is bad."""
-        optimizer = _plain(self.trainer.optimizer)
-        scaler = self.trainer.accelerator.scaler
-        if scaler is not None and not _found_inf(scaler, optimizer):
-            self.trainer.accelerator.unscale_gradients()  # an override that clips by itself
-        norm = float(_grad_norm(optimizer) if self._norm is None else self._norm)
-        skipped = scaler is not None and any(_found_inf(scaler, optimizer))
-        scale = float(scaler.get_scale()) if scaler is not None else 1.0
-        rate = max(float(group["lr"]) for group in optimizer.param_groups)
-        if self._reference:
-            self.log.losses_are_means = self._reference.says_means(self.log.window)
-        self._norm, self._is_new_window = None, True
-        bad = self.log.update(norm, rate, skipped, scale)
-        if bad:
-            raise TrainingBroke(bad)
-        if self._on_update:
-            self._on_update(self.log)
+    def _save_if_sound(self, *args: Any, **kwargs: Any) -> Any:
+        """Save a checkpoint, unless the optimizer made weights of it that no later step can mend."""
+        trainer, log = self.guard.trainer, self.guard.log
+        names = nonfinite_weights(trainer.model)
+        if not names:
+            return self._save(*args, **kwargs)
+        weight = trainer.model.get_parameter(names[0]).detach()
+        value = float(weight[~weight.isfinite()][0])
+        log.bad = BadNumber("weight", trainer.state.global_step, log.micro_batches, value)
+        if self._on_failure != "warn":
+            raise TrainingBroke(log.bad)
+        warnings.warn(
+            f"{log.bad.message}, in {names[0]}: no checkpoint written", NonfiniteUpdate, stacklevel=2
+        )
+        return None
 
 
-class _BeforeUpdate(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+def _return_when_stopped(trainer: Any, guard: Guard) -> None:
+    original = trainer.train
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._guard.log = GuardLog(steps_before=state.global_step)
+    def train(*args: Any, **kwargs: Any) -> TrainOutput:
+        try:
+            output: TrainOutput = original(*args, **kwargs)
+        except TrainingBroke as broke:
+            broke.__traceback__ = None  # it holds on to the activations
+            _end(trainer)
+            losses = [loss for loss in guard.log.losses if math.isfinite(loss)]
+            mean = sum(losses) / len(losses) if losses else math.nan
+            return TrainOutput(trainer.state.global_step, mean, {"stopped": broke.bad.message})
+        return output
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._guard.before_update()
-
-
-def _plain(optimizer: Any) -> torch.optim.Optimizer:
-    while hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    plain: torch.optim.Optimizer = optimizer
-    return plain
-
-
-def _found_inf(scaler: Any, optimizer: torch.optim.Optimizer) -> list[bool]:
-    """Return whether the loss scaler found a non-finite gradient, per device; empty: not unscaled yet.
-
-    It will skip the update then. Accelerate's ``optimizer_step_was_skipped`` is always False with
-    a fused optimizer, because the skip then happens inside the kernel.
-    """
-    found = scaler._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
-    return [float(flag) > 0 for flag in found.values()]
+    trainer.train = train
 
 
-def _grad_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor:
-    """Return the global L2 norm of the gradients, for a Trainer that never asked Accelerate for it."""
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return torch.nn.utils.get_total_norm(grads)
+def _end(trainer: Any) -> None:
+    """Do what a Trainer does last, but for evaluating and saving."""
+    trainer.is_in_train = False
+    trainer.control = trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+    if trainer.neftune_noise_alpha is not None:
+        deactivate_neftune(trainer.model, trainer.neftune_hook_handle, trainer.accelerator)

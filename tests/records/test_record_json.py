@@ -112,7 +112,7 @@ def test_a_record_of_another_version_is_refused(record: TrialRecord, version: ob
     """Old numbers are never read with a new meaning."""
     data = {**record.to_json(), "version": version}
     with pytest.raises(
-        ValueError, match=f"trial record of version {version!r}, this reads 1 and {RECORD_VERSION}"
+        ValueError, match=f"trial record of version {version!r}, this reads 1 to {RECORD_VERSION}"
     ):
         TrialRecord.from_json(data)
 

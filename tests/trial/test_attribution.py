@@ -29,6 +29,8 @@ def test_a_poisoned_row_is_a_data_fault(tiny: TextClassification, precision: str
     assert not record.outcome.is_evidence
     assert record.first_bad_step == record.steps + 1
     assert record.message.startswith(f"loss is nan at optimizer step {record.first_bad_step}")
+    assert record.suspect_rows == (17,)
+    assert record.message.endswith("without training row 17 the batch is sound")
 
 
 def test_a_batch_without_any_label_is_a_data_fault(tiny: TextClassification) -> None:
@@ -113,7 +115,7 @@ def test_a_loss_without_a_gradient_is_no_evidence(
 ) -> None:
     """A gradient that is bad on the initial weights in fp32 is not the learning rate's doing."""
     record = run_trial(plan(precision=precision, horizon=30), Odd(tiny, RootTrainer), FP16)
-    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.LOSS_MISMATCH)
     assert record.steps == steps
 
 
@@ -132,6 +134,7 @@ def test_a_poisoned_micro_batch_in_the_middle_of_an_update(tiny: TextClassificat
     record = run_trial(plan(horizon=1), Odd(tiny, RootOfRow, rows), once)
     assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
     assert record.message.startswith("gradient is nan at optimizer step 1")
+    assert record.suspect_rows == (0,)
 
 
 @pytest.mark.parametrize("finite", list(product([False, True], repeat=4)))
@@ -146,3 +149,84 @@ def test_every_pattern_of_replays_has_a_cause(finite: tuple[bool, bool, bool, bo
     )
     assert (cause is Cause.DATA) == (not initial_fp32)
     assert cause is not Cause.UNKNOWN
+
+
+def test_every_row_without_a_label_is_named(tiny: TextClassification) -> None:
+    """A batch of rows that are all unlabelled is 0/0: no row is innocent, and all of them are named."""
+    rows = [{**tiny.rows[i], "labels": -100 if i >= 4 else 0} for i in range(8)]
+    batches = setup(training={"train_sampling_strategy": "sequential"})
+    record = run_trial(plan(), Odd(tiny, rows=rows), batches)
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert record.suspect_rows == (4, 5, 6, 7)
+    assert "so is every row of its batch by itself" in record.message
+
+
+def test_a_row_that_is_too_long_does_not_drag_the_others_along(tiny: TextClassification) -> None:
+    """The others are only padded to its length; by themselves they fit."""
+    long = {**tiny.rows[0], "input_ids": [3] * 30, "attention_mask": [1] * 30}
+    rows = [tiny.rows[i] if i != 5 else long for i in range(8)]
+    record = run_trial(plan(), Odd(tiny, rows=rows), setup())
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert record.suspect_rows == (5,)
+    assert record.first_bad_step == record.steps + 1
+
+
+def test_a_label_out_of_range_is_named_although_it_raises(tiny: TextClassification) -> None:
+    """``IndexError: Target 7 is out of bounds`` is a fault of that row, not a crash."""
+    rows = [{**tiny.rows[i], "labels": 7 if i == 6 else tiny.rows[i]["labels"]} for i in range(8)]
+    record = run_trial(plan(), Odd(tiny, rows=rows), setup())
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.DATA)
+    assert record.suspect_rows == (6,)
+    assert "Target 7 is out of bounds" in record.message
+
+
+def test_labels_that_do_not_fit_the_loss_are_a_mismatch(tiny: TextClassification) -> None:
+    """Class ids as floats choose another loss, whatever the row."""
+    rows = [{**tiny.rows[i], "labels": float(tiny.rows[i]["labels"])} for i in range(8)]
+    record = run_trial(plan(), Odd(tiny, rows=rows), setup())
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.LOSS_MISMATCH)
+
+
+def test_a_bug_of_the_users_is_a_crash(tiny: TextClassification) -> None:
+    """An exception that no row is to blame for proves nothing about data or settings."""
+
+    class Buggy(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+            raise KeyError("my own bug")
+
+    record = run_trial(plan(), Odd(tiny, Buggy), setup())
+    assert ended(record) == (Outcome.CRASHED, Cause.UNKNOWN)
+
+
+def test_what_is_finite_when_run_again_is_the_machines_fault(tiny: TextClassification) -> None:
+    """One activation is infinite once, and never again on the same weights, rows and random numbers."""
+
+    def flips_once(model: Any) -> None:
+        calls = {"n": 0}
+
+        def flip(module: Any, inputs: Any, output: Any) -> Any:
+            calls["n"] += 1
+            return output * float("inf") if calls["n"] == 4 else output
+
+        model.classifier.register_forward_hook(flip)
+
+    record = run_trial(plan(), Odd(tiny, change_model=flips_once), setup())
+    assert ended(record) == (Outcome.CRASHED, Cause.HARDWARE_OR_NONDETERMINISM)
+    assert not record.outcome.is_evidence
+
+
+def test_an_update_that_makes_nan_of_finite_gradients(tiny: TextClassification) -> None:
+    """Adam without its epsilon divides zero by zero where a gradient is zero, at any learning rate."""
+    record = run_trial(plan(), tiny, setup(training={"adam_epsilon": 0.0}))
+    assert ended(record) == (Outcome.NONFINITE, Cause.OPTIMIZER_SETTINGS)
+
+
+def test_weights_that_are_broken_from_the_start(tiny: TextClassification) -> None:
+    """A NaN in the checkpoint is no fault of the data, and no evidence against a learning rate."""
+
+    def poison(model: Any) -> None:
+        with torch.no_grad():
+            model.classifier.weight[0, 0] = float("nan")
+
+    record = run_trial(plan(), Odd(tiny, change_model=poison), setup())
+    assert ended(record) == (Outcome.DATA_FAULT, Cause.INITIALISATION)

@@ -91,3 +91,17 @@ def test_a_resumed_training_counts_on() -> None:
     found = log.micro_loss(math.nan)
     assert found is not None
     assert found.message == "loss is nan at optimizer step 101 (micro-batch 1)"
+
+
+@given(st.lists(finite, min_size=1, max_size=4), bad, bad)
+def test_a_training_that_goes_on_is_judged_afresh(losses: list[float], value: float, norm: float) -> None:
+    """Where bad updates are left out, the good ones after them are good, and the next bad one is told."""
+    log = GuardLog()
+    assert log.micro_loss(value) is not None
+    for loss in losses:
+        assert log.micro_loss(loss) is None
+        assert log.update(1.0, 1e-3) is None
+    log.micro_loss(0.0)
+    found = log.update(norm, 1e-3)
+    assert found is not None
+    assert found.step == len(losses) + 2

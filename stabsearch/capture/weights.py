@@ -1,0 +1,57 @@
+"""All numbers of a model: parameters and every buffer, tied tensors once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+import torch
+
+
+def weights_of(model: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return every parameter and buffer by name, and which names stand for another's tensor.
+
+    A ``state_dict`` leaves out buffers that are not persistent; a forward depends on them too.
+    """
+    first: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], str] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in _named(model):
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and place in first:
+            aliases[name] = first[place]
+        else:
+            first[place] = name
+            tensors[name] = tensor.detach()
+    return tensors, aliases
+
+
+def load_weights(
+    model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], aliases: Mapping[str, str]
+) -> None:
+    """Write every parameter and buffer into a model of the same make.
+
+    Raises:
+        KeyError: the model has a tensor that is not there.
+        ValueError: shapes differ.
+    """
+    with torch.no_grad():
+        for name, tensor in _named(model):
+            value = tensors[name if name in tensors else aliases[name]]
+            if value.shape != tensor.shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, stored is {tuple(value.shape)}")
+            tensor.data = value.to(tensor.device, copy=True)
+
+
+def num_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Return how many bytes the tensors hold."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def nonfinite_weights(model: torch.nn.Module) -> list[str]:
+    """Return the names of the parameters that hold a NaN or an infinity."""
+    return [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+
+
+def _named(model: torch.nn.Module) -> chain[tuple[str, torch.Tensor]]:
+    return chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))

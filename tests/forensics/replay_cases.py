@@ -1,0 +1,101 @@
+"""Trials that break, of every kind; and replays of their bundles in which one thing is changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from fresh_process import Said
+from odd_models import NormedClassifier, OddConfig, RootTrainer, SteepClassifier, Weighted, squared_loss
+from replay_samples import SEQ2SEQ, Task, bert, bert_masked, classified, gpt2, llama, plan, t5, written
+from transformers import PreTrainedModel
+
+from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
+
+
+def normed() -> PreTrainedModel:
+    return NormedClassifier(OddConfig())
+
+
+def steep() -> PreTrainedModel:
+    return SteepClassifier(OddConfig())
+
+
+def weighted(index: int) -> dict[str, Any]:
+    return Weighted()[index]
+
+
+def heavy(index: int) -> dict[str, Any]:
+    return {**classified(index), "weight": 1.0}
+
+
+FP16 = {"precision": "fp16", "learning_rate": 30.0}
+"""Drifts out of half precision, and not out of float32."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trial that breaks."""
+
+    task: Task
+    trial: TrialPlan = field(default_factory=plan)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome = Outcome.NONFINITE
+    cause: Cause = Cause.LEARNING_RATE
+
+
+THREE = {"gradient_accumulation_steps": 3}
+DATA = (Outcome.DATA_FAULT, Cause.DATA)
+POISONED = Task(normed, weighted, change_row={13: {"weight": float("nan")}})
+ROOT = Task(bert, heavy, RootTrainer, change_row={13: {"weight": 0.0}})
+CASES = {
+    "fp32": Case(Task()),
+    "bf16": Case(Task(), plan(precision="bf16")),
+    "fp16": Case(Task(), plan(**FP16), cause=Cause.PRECISION_AFTER_DRIFT),
+    "fp16 accumulated": Case(Task(), plan(**FP16), THREE, cause=Cause.PRECISION_AFTER_DRIFT),
+    "accumulated": Case(Task(), training=THREE),
+    "label smoothing": Case(Task(), training={"label_smoothing_factor": 0.1, **THREE}),
+    "noisy embeddings": Case(Task(), training={"neftune_noise_alpha": 5.0}),
+    "tied weights": Case(Task(bert_masked, written), training=THREE),
+    "gpt2": Case(Task(gpt2)),
+    "llama": Case(Task(llama, written)),
+    "llama accumulated": Case(Task(llama, written), training=THREE),
+    "llama smoothed": Case(Task(llama, written), training={"label_smoothing_factor": 0.1, **THREE}),
+    "llama bf16": Case(Task(llama, written), plan(precision="bf16"), THREE),
+    "t5": Case(Task(t5, written), training=THREE),
+    "seq2seq trainer": Case(Task(t5, written, **SEQ2SEQ)),
+    "label out of range": Case(Task(change_row={13: {"labels": 9}}), plan(learning_rate=1e-3), THREE, *DATA),
+    "token out of range": Case(
+        Task(llama, written, change_row={13: {"input_ids": torch.full((5,), 99)}}), plan(learning_rate=1e-3),
+        {}, *DATA,
+    ),
+    "loss function": Case(Task(loss_function=squared_loss), plan(learning_rate=1e30), THREE),
+    "statistics": Case(POISONED, plan(learning_rate=1e-2), THREE, *DATA),
+    "statistics fp16": Case(POISONED, plan(precision="fp16", learning_rate=1e-2), THREE, *DATA),
+    "gradient": Case(ROOT, plan(learning_rate=1e-2), THREE, *DATA),
+    "gradient bf16": Case(ROOT, plan(learning_rate=1e-2, precision="bf16"), THREE, *DATA),
+    "scale floor": Case(
+        Task(steep, weighted, num_rows=90), plan(precision="fp16", learning_rate=1e-3, horizon=24), {},
+        Outcome.SCALE_FLOOR, Cause.PRECISION_AT_INIT,
+    ),
+}  # fmt: skip
+TRUSTED = ("--trust-code", "--json")
+CHANGED = {
+    "fp16 in bf16": ("fp16", "--precision", "bf16"),
+    "fp16 in fp32": ("fp16", "--precision", "fp32"),
+    "initial weights": ("fp32", "--weights", "initial"),
+    "poisoned on initial weights": ("statistics", "--weights", "initial"),
+    "initial weights in bf16": ("label out of range", "--weights", "initial", "--precision", "bf16"),
+    "the guilty row": ("gradient", "--row", 13),
+    "an error's row": ("label out of range", "--row", 13),
+}
+
+
+@dataclass(frozen=True)
+class Captured:
+    """All trials, and what was said of their bundles in another process."""
+
+    records: dict[str, TrialRecord]
+    bundles: dict[str, Path]
+    said: dict[str, Said]
