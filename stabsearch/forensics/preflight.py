@@ -1,16 +1,31 @@
-"""Checks before the first trial: arguments, precisions, data, labels, model."""
+"""Checks before the first trial: arguments, precisions, data, labels, loss, model, optimizer, machine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from stabsearch.task.registry import check_task
-from stabsearch.trial.arguments import check_training
+from stabsearch.forensics.facts.environment import EnvironmentFacts, device_facts, disk, tracking_problem
+from stabsearch.forensics.facts.table import table_facts
+from stabsearch.forensics.finding import Finding, sorted_findings
+from stabsearch.forensics.rules.table import TABLE
+from stabsearch.forensics.trainer_check import check_trainer
+from stabsearch.records import Stage, TrialPlan
+from stabsearch.task.registry import build_workload, read_table
+from stabsearch.trial.arguments import check_training, trial_arguments
 from stabsearch.trial.precision import check_precision
+from stabsearch.trial.setup import TrialSetup
 
 if TYPE_CHECKING:
     from stabsearch.config import Sweep
+    from stabsearch.task.base import Workload
+
+__all__ = ["Preflight", "check_trainer", "preflight"]
+
+NO_TRACKING = "none"
+"""``tracking.uri`` of a sweep that is not tracked."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +34,33 @@ class Preflight:
 
     num_rows: int
     """Training rows."""
+    findings: tuple[Finding, ...] = ()
+    """What speaks against starting, the worst first."""
+    workload: Workload | None = field(default=None, compare=False, repr=False)
+    """What is trained; None where the table already speaks against it."""
 
 
 def preflight(sweep: Sweep) -> Preflight:
-    """Return what is known of the data once nothing speaks against starting.
+    """Return what the whole data set, the model, the settings and the machine say of starting.
 
     Raises:
-        UserError: something does; its key says which part of the sweep.
+        UserError: something cannot be read or understood at all; its key says which part of the
+            sweep. What can be read and is wrong is a finding.
     """
+    _check_settings(sweep)
+    table = read_table(sweep.task)
+    found: list[Finding] = []
+    if table is not None:
+        found = TABLE.findings(table_facts(table.frame, dict(table.texts), table.label))
+        if any(finding.is_error for finding in found):
+            return Preflight(len(table.frame), tuple(sorted_findings(found)))
+    workload = build_workload(sweep.task, table)
+    found += _of_workload(sweep, workload)
+    once = {finding.rule: finding for finding in reversed(found)}.values()
+    return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload)
+
+
+def _check_settings(sweep: Sweep) -> None:
     check_training(sweep.training.arguments, sweep.budget.schedule)
     for i, precision in enumerate(sweep.search.precision):
         check_precision(
@@ -36,4 +70,52 @@ def preflight(sweep: Sweep) -> Preflight:
             is_local=sweep.resources.address == "local",
             allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
         )
-    return Preflight(num_rows=check_task(sweep.task))
+
+
+def _of_workload(sweep: Sweep, workload: Workload) -> list[Finding]:
+    """Return what the trials' own Trainer says, made for this machine's CPU and never started."""
+    with tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
+        trainer = workload.trainer(_gentle_arguments(sweep, folder), sweep.seed)
+        found = check_trainer(trainer, sweep.search.precision, environment=_environment(sweep, trainer.model))
+    return [_placed(sweep, finding) for finding in found]
+
+
+def _gentle_arguments(sweep: Sweep, folder: str) -> Any:
+    search, training = sweep.search, sweep.training
+    setup = TrialSetup(
+        max_steps=training.max_steps or -1, schedule=sweep.budget.schedule, training=training.arguments
+    )
+    plan = TrialPlan(0, Stage.CANARY, search.learning_rate.low, 0, 1.0, "fp32", sweep.seed, sweep.seed, 1)
+    arguments = trial_arguments(plan, setup, folder)
+    if training.num_train_epochs is not None:
+        arguments.num_train_epochs = training.num_train_epochs
+    return arguments
+
+
+def _environment(sweep: Sweep, model: Any) -> EnvironmentFacts:
+    """Return what the machine offers to trials; of a cluster only what this machine can see."""
+    on_gpu, is_local = sweep.resources.gpus_per_trial > 0, sweep.resources.address == "local"
+    device = device_facts("cuda" if on_gpu else "cpu", runs_fp16=True) if is_local else {}
+    weights = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    uri = sweep.tracking.uri
+    return EnvironmentFacts(
+        **disk(Path(sweep.output_dir)),
+        # whether a precision is real has been asked already, with its place in the sweep
+        **{**device, "runs_fp16": True, "runs_tf32": True},
+        num_weights=sum(size for size, _ in weights),
+        num_trained=sum(size for size, is_trained in weights if is_trained),
+        precisions=sweep.search.precision,
+        tracking=uri or "",
+        tracking_problem=tracking_problem(uri) if uri is not None and uri != NO_TRACKING else "",
+    )
+
+
+def _placed(sweep: Sweep, finding: Finding) -> Finding:
+    """Return a finding that points at a key which a sweep of this task can have."""
+    if (
+        finding.key[:1] != ("task",)
+        or len(finding.key) < 2
+        or finding.key[1] in type(sweep.task).model_fields
+    ):
+        return finding
+    return replace(finding, key=("task",))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stabsearch.config import Sweep
 from stabsearch.config.load import LoadedSweep, load_sweep
@@ -24,6 +24,10 @@ from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.beforehand import hints_of_earlier
 from stabsearch.tracking import make_tracker
 
+if TYPE_CHECKING:
+    from stabsearch.forensics.finding import Finding
+    from stabsearch.forensics.preflight import Preflight
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -34,6 +38,8 @@ class Prepared:
     source: Source = field(default_factory=Source)
     hints: tuple[PriorHint, ...] = ()
     """What is known of frontiers before the first trial."""
+    findings: tuple[Finding, ...] = ()
+    """What the preflight warned of."""
 
     @property
     def required(self) -> int:
@@ -81,7 +87,7 @@ class Prepared:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the source, as it is kept in the study."""
+        """Return everything but the source and the findings, as it is kept in the study."""
         return {
             "sweep": self.sweep.model_dump(mode="json"),
             "resolved": asdict(self.resolved),
@@ -118,12 +124,55 @@ def checked(loaded: LoadedSweep, *, is_begun: bool = False) -> Prepared:
     """Return a loaded sweep resolved, once nothing speaks against starting it.
 
     What a sweep that has begun knew beforehand stands in its study.
+
+    Raises:
+        UserError: the preflight found an error; of data, model or settings it is a verdict.
     """
     from stabsearch.forensics.preflight import preflight
 
     found = preflight(loaded.sweep)
+    refuse_errors(found.findings, loaded.source.name or "SWEEP")
+    return resolved_with(loaded, found, is_begun=is_begun)
+
+
+def resolved_with(loaded: LoadedSweep, found: Preflight, *, is_begun: bool = False) -> Prepared:
+    """Return a loaded sweep resolved, with what its preflight found."""
     hints = () if is_begun else hints_of_earlier(loaded.sweep.search.prior.earlier)
-    return Prepared(loaded.sweep, resolve(loaded.sweep, found.num_rows), loaded.source, hints)
+    resolved = resolve(loaded.sweep, found.num_rows)
+    return Prepared(loaded.sweep, resolved, loaded.source, hints, found.findings)
+
+
+def refuse_errors(findings: Sequence[Finding], name: str) -> None:
+    """Return when no finding is an error; otherwise raise the first, and say how many there are.
+
+    Args:
+        findings: the worst first.
+        name: the sweep's file, for the command that shows them all.
+    """
+    from stabsearch.forensics.finding import exit_code
+
+    errors = [finding for finding in findings if finding.is_error]
+    if not errors:
+        return
+    first = errors[0]
+    more = f"; and {len(errors) - 1} more: stabsearch check {name}" if len(errors) > 1 else ""
+    message = f"{first.rule}: {first.message}{rows_in_words(first)}"
+    raise UserError(message, f"{first.hint}{more}", key=first.key, exit_code=exit_code(findings))
+
+
+def rows_in_words(finding: Finding) -> str:
+    """Return the first rows of a finding in brackets; nothing without rows."""
+    if not finding.rows:
+        return ""
+    shown = ", ".join(map(str, finding.rows[:SHOWN_ROWS]))
+    return (
+        f" (row {shown})"
+        if finding.num_rows == 1
+        else f" (rows {shown}{', …' * (finding.num_rows > SHOWN_ROWS)})"
+    )
+
+
+SHOWN_ROWS = 3  # chosen: enough to look at, short enough for one line
 
 
 def planned(prepared: Prepared) -> dict[str, Any]:

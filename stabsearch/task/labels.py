@@ -44,14 +44,14 @@ def class_labels(column: pd.Series[Any]) -> ClassLabels:
     Raises:
         UserError: missing values, one class only, fractions, or ids that do not count from 0.
     """
-    missing = np.flatnonzero((column.isna() | (column.astype(str).str.strip() == "")).to_numpy())
+    missing = np.flatnonzero(missing_labels(column))
     if len(missing):
         raise UserError(
             f"label column {column.name!r} is empty in {len(missing)} rows, first in row {missing[0]}",
             "drop these rows, or give them a label",
             key=LABEL_KEY,
         )
-    numbers_N = _numbers(column)
+    numbers_N = as_numbers(column)
     labels = _from_names(column) if numbers_N is None else _from_numbers(column.name, numbers_N)
     if len(np.unique(labels.ids_N)) < 2:
         raise UserError(
@@ -67,7 +67,13 @@ def _from_names(column: pd.Series[Any]) -> ClassLabels:
     return ClassLabels(ids_N.astype(np.int64), tuple(map(str, names)))
 
 
-def _numbers(column: pd.Series[Any]) -> NDArray[np.float64] | None:
+def missing_labels(column: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Return which rows of a label column are empty."""
+    return np.asarray((column.isna() | (column.astype(str).str.strip() == "")).to_numpy(), dtype=bool)
+
+
+def as_numbers(column: pd.Series[Any]) -> NDArray[np.float64] | None:
+    """Return a label column as numbers, None when it holds names; text that is a number everywhere counts."""
     if not pd.api.types.is_numeric_dtype(column):
         text = column.astype(str).str.strip()
         if not text.str.fullmatch(r"[+-]?\d+(\.\d*)?").all():

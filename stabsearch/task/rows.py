@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -30,6 +31,17 @@ class Tokens:
     ids: list[list[int]]
     segments: list[list[int]] | None = None
     """Which text of a pair each token belongs to, for models that want to know; else None."""
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """The training table as it was read, and the columns of it that a task names."""
+
+    frame: pd.DataFrame
+    texts: Mapping[str, str]
+    """Key of the task (``text``, ``text_pair``) -> column."""
+    label: str
+    """Column of the labels."""
 
 
 class TokenRows(Dataset[dict[str, Any]]):
@@ -55,6 +67,17 @@ class TokenRows(Dataset[dict[str, Any]]):
             "attention_mask": [1] * len(ids),
             "labels": int(self._labels_N[index]),
         }
+
+    def arrow(self) -> pa.Table:
+        """Return the rows as a table on the same memory; only the mask, which is all ones, is new."""
+        columns = {"input_ids": self._flat_T, "attention_mask": np.ones(len(self._flat_T), dtype=np.int8)}
+        if self._segments_T is not None:
+            columns["token_type_ids"] = self._segments_T
+        lists = {
+            name: pa.LargeListArray.from_arrays(self._starts_N1, pa.array(flat))
+            for name, flat in columns.items()
+        }
+        return pa.table({**lists, "labels": self._labels_N})
 
 
 def _flat(rows: list[list[int]]) -> NDArray[np.int32]:

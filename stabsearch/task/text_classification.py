@@ -23,7 +23,7 @@ from transformers import logging as transformers_logging
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import ClassLabels, class_labels
-from stabsearch.task.rows import TokenRows, column, read_rows, texts, tokenise
+from stabsearch.task.rows import TaskTable, TokenRows, column, read_rows, texts, tokenise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
@@ -65,51 +65,38 @@ class TextClassification:
         )
 
 
-def build_sequence_classification(task: SequenceClassificationTask) -> TextClassification:
+def read_sequence_classification(task: SequenceClassificationTask) -> TaskTable:
+    """Return the training table and the columns that the task names; makes nothing of them.
+
+    Raises:
+        UserError: the data cannot be read, or has no such column; the key says which.
+    """
+    frame = read_rows(task.data)
+    named = {"text": task.text, **({"text_pair": task.text_pair} if task.text_pair else {})}
+    for key, name in {**named, "label": task.label}.items():
+        column(frame, name, key)
+    return TaskTable(frame, named, task.label)
+
+
+def build_sequence_classification(
+    task: SequenceClassificationTask, table: TaskTable | None = None
+) -> TextClassification:
     """Return the workload that a sweep's task describes; reads data, tokenizer and model.
+
+    Args:
+        task: the part ``task`` of the sweep.
+        table: its training table, where it has been read already.
 
     Raises:
         UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
     """
-    firsts, seconds, labels = _columns(task)
+    frame = (table or read_sequence_classification(task)).frame
+    firsts = texts(frame, task.text, "text")
+    seconds = texts(frame, task.text_pair, "text_pair") if task.text_pair else None
+    labels = class_labels(column(frame, task.label, "label"))
     tokenizer = _tokenizer(task)
     rows = TokenRows(tokenise(tokenizer, firsts, seconds, task.max_length), labels.ids_N)
     return TextClassification(rows, labels, tokenizer, _model_maker(task, labels))
-
-
-def check_sequence_classification(task: SequenceClassificationTask) -> int:
-    """Return the number of training rows after a look at everything but the model's weights.
-
-    Raises:
-        UserError: data, columns, labels, tokenizer or model cannot be used; the key says which.
-    """
-    _, _, labels = _columns(task)
-    tokenizer = _tokenizer(task)
-    if isinstance(task.model, str):
-        name = task.model
-        config = _from_hub(
-            lambda: AutoConfig.from_pretrained(name, trust_remote_code=task.trust_remote_code), name, "model"
-        )
-    else:
-        config = ModelFromConfig(task.model.config, labels.num_classes).config
-    _check_vocabulary(tokenizer, config)
-    return len(labels.ids_N)
-
-
-def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
-    """Raise when the tokenizer makes tokens that the model has no embedding for."""
-    size = getattr(config, "vocab_size", None)
-    if size is not None and len(tokenizer) > size:
-        raise UserError(f"the tokenizer knows {len(tokenizer)} tokens, the model {size}",
-                        "use the model's own tokenizer, or set vocab_size in the model's configuration",
-                        key=("task", "tokenizer"))  # fmt: skip
-
-
-def _columns(task: SequenceClassificationTask) -> tuple[list[str], list[str] | None, ClassLabels]:
-    frame = read_rows(task.data)
-    firsts = texts(frame, task.text, "text")
-    seconds = texts(frame, task.text_pair, "text_pair") if task.text_pair else None
-    return firsts, seconds, class_labels(column(frame, task.label, "label"))
 
 
 def _tokenizer(task: SequenceClassificationTask) -> PreTrainedTokenizerBase:

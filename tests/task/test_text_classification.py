@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from stabsearch.config import SequenceClassificationTask
 from stabsearch.errors import UserError
-from stabsearch.task.registry import build_workload, check_task
+from stabsearch.task.registry import build_workload, read_table
 from stabsearch.task.text_classification import ModelFromConfig, TextClassification
 
 SMALL = {
@@ -158,28 +158,37 @@ def test_the_number_of_classes_comes_from_the_data() -> None:
         ({"label": "class"}, ("task", "label"), "no column 'class'"),
     ],
 )
-@pytest.mark.parametrize("look", [check_task, build_workload])
 def test_each_fault_names_its_place(
-    make: Any, look: Any, changes: dict[str, Any], key: tuple[str, str], message: str
+    make: Any, changes: dict[str, Any], key: tuple[str, str], message: str
 ) -> None:
-    """The check before the sweep finds what the worker would stumble over."""
+    """The key says which part of the sweep to put right."""
     with pytest.raises(UserError) as raised:
-        look(make(**changes))
+        build_workload(make(**changes))
     assert message in raised.value.message
     assert raised.value.key[0] == key[0]
     assert raised.value.key[1] in key[1].split("|")
 
 
-def test_the_check_counts_the_rows(make: Any) -> None:
-    """The number of rows resolves epochs and warmup shares."""
-    assert check_task(make()) == 4
+@pytest.mark.parametrize("key", ["text", "text_pair", "label"])
+def test_the_table_is_read_before_anything_is_made_of_it(make: Any, key: str) -> None:
+    """A column that is not there is found out before tokenizer and model are looked for."""
+    with pytest.raises(UserError, match="no column 'nowhere'") as raised:
+        read_table(make(model="./absent", **{key: "nowhere"}))
+    assert raised.value.key == ("task", key)
 
 
-def test_more_tokens_than_the_model_has_embeddings(make: Any, checkpoint: Path) -> None:
-    """Every trial would crash at its first rare word."""
-    task = make(model={"config": {**SMALL, "vocab_size": 8}}, tokenizer=str(checkpoint))
-    with pytest.raises(UserError, match="the tokenizer knows 10 tokens, the model 8"):
-        check_task(task)
+def test_a_table_that_was_read_is_not_read_again(make: Any, tmp_path: Path) -> None:
+    """The preflight hands it on: a large file is parsed once."""
+    task = make(text_pair="other")
+    table = read_table(task)
+    assert table is not None
+    assert (len(table.frame), dict(table.texts), table.label) == (
+        4,
+        {"text": "text", "text_pair": "other"},
+        "label",
+    )
+    (tmp_path / "rows.tsv").unlink()
+    assert build_workload(task, table).num_rows == 4
 
 
 def test_a_tokenizer_without_padding(make: Any, checkpoint: Path, tmp_path: Path) -> None:
@@ -187,4 +196,4 @@ def test_a_tokenizer_without_padding(make: Any, checkpoint: Path, tmp_path: Path
     plain = PreTrainedTokenizerFast(tokenizer_file=str(checkpoint / "tokenizer.json"))
     plain.save_pretrained(tmp_path / "plain")
     with pytest.raises(UserError, match="has no padding token"):
-        check_task(make(tokenizer=str(tmp_path / "plain")))
+        build_workload(make(tokenizer=str(tmp_path / "plain")))
