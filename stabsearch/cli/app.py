@@ -10,8 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from stabsearch.cli.check import check
+from stabsearch.cli.diagnose import diagnose
 from stabsearch.cli.init import init
 from stabsearch.cli.recommend import recommend
+from stabsearch.cli.replay import replay
 from stabsearch.cli.report import report
 from stabsearch.cli.run import run
 from stabsearch.cli.schema import schema
@@ -47,7 +50,7 @@ def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
     return run_command
 
 
-for _command in (init, run, status, report, recommend, ui, schema):
+for _command in (init, check, run, status, report, recommend, diagnose, replay, ui, schema):
     app.command()(_ended_well(_command))
 
 

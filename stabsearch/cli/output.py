@@ -33,6 +33,10 @@ def show_result(result: SweepResult, as_json: bool) -> None:
 
     with reader_may_leave():
         print_summary(result.findings, result.folder, sys.stdout)
+        if result.diagnosis is not None:
+            from stabsearch.report.diagnosis import diagnosis_text
+
+            sys.stdout.write("\n" + diagnosis_text(result.diagnosis) + "\n")
 
 
 def result_json(result: SweepResult) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "frontier": json.loads(result.frontier.to_json(orient="records", double_precision=15)),
         "outcomes": {name: int(count) for name, count in result.trials["outcome"].value_counts().items()},
         "folder": str(result.folder),
+        "diagnosis": dict(result.diagnosis) if result.diagnosis else None,
         "mlflow": {"url": delivery.url, "run_id": delivery.run_id, "missing": delivery.missing}
         if delivery
         else None,

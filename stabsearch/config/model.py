@@ -263,6 +263,14 @@ class Tracking(Part):
     """MLflow experiment that the sweep's run is put into."""
 
 
+class BadBatches(Part):
+    """Where trials that broke leave their first bad batch, for ``stabsearch replay``."""
+
+    max_gib: NonNegativeFloat = 4.0
+    """Disk budget of ``bad_batches/`` in the sweep's folder, GiB; one bundle is kept per kind of failure,
+    with the weights before the step and those before the training. 0: none."""
+
+
 _SHARES = ("divergence_share", "collapse_progress", "learned_progress", "clean_progress", "max_skipped_share")
 
 
@@ -317,6 +325,8 @@ class Sweep(Part):
     """Where trials are recorded."""
     tracking: Tracking = Tracking()
     """Where they are shown."""
+    bad_batches: BadBatches = BadBatches()
+    """What is kept of trials that broke."""
     outcomes: Rules = OutcomeRules()
     """Thresholds that decide an outcome."""
 

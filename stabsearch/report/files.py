@@ -36,6 +36,7 @@ def write_reports(
     *,
     command: str,
     versions: Mapping[str, str],
+    diagnosis: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Return the files that were written; they are all rendered before the first is replaced.
 
@@ -49,8 +50,11 @@ def write_reports(
         answer: what it comes to.
         command: what was typed, shown so that it can be repeated.
         versions: library versions, shown as they are.
+        diagnosis: why nothing safe was found, as ``Diagnosis.to_json`` gives it.
     """
-    findings = Findings.of(sweep, records, frontier, answer, command=command, versions=versions)
+    findings = Findings.of(
+        sweep, records, frontier, answer, command=command, versions=versions, diagnosis=diagnosis
+    )
     contents = _rendered(findings)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():

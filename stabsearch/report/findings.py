@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from stabsearch.config import Sweep
 from stabsearch.frontier import Answer, Frontier
@@ -94,6 +95,8 @@ class Findings:
     command: str = ""
     """What was typed to get here."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: Mapping[str, Any] | None = None
+    """Why nothing safe was found, as ``diagnosis.json`` holds it."""
 
     @classmethod
     def of(
@@ -105,10 +108,11 @@ class Findings:
         *,
         command: str = "",
         versions: Mapping[str, str] | None = None,
+        diagnosis: Mapping[str, Any] | None = None,
     ) -> Findings:
         """Return findings with the trials in order."""
         ordered = tuple(sorted(records, key=lambda record: record.plan.number))
-        return cls(sweep, ordered, frontier, answer, command, versions or {})
+        return cls(sweep, ordered, frontier, answer, command, versions or {}, diagnosis)
 
     @cached_property
     def rows(self) -> tuple[ContextRow, ...]:

@@ -87,8 +87,24 @@ def _answer(findings: Findings) -> Markup:
     )
 
 
+def _why(findings: Findings) -> Markup:
+    """Return the diagnosis of a sweep that found nothing safe."""
+    found = findings.diagnosis
+    if found is None:
+        return Markup("")
+    rows = [(each["rung"], printable(each["tried"]), printable(each["seen"])) for each in found["evidence"]]
+    advice = tag("ul", *[tag("li", printable(text)) for text in found["advice"]])
+    return _section(
+        "Why",
+        f"Cause: {found['cause'] or 'none'}. {printable(found['sentence'])}",
+        advice,
+        table(("Rung", "Tried", "Seen"), rows, caption="Evidence, from the cheapest check to the dearest"),
+    )
+
+
 def _sections(findings: Findings) -> Markup:
     sections = [
+        _why(findings),
         _facts(findings),
         _recommended(findings),
         _section(

@@ -46,6 +46,7 @@ def report_markdown(findings: Findings) -> str:
     """Return the report as Markdown, in the order of the page."""
     parts = [
         *_answer(findings),
+        *_why(findings),
         *_recommended(findings),
         "## Frontier",
         f"![Frontier: safe learning rate per precision, warmup and clip norm]({FRONTIER_PICTURE})",
@@ -68,6 +69,20 @@ def report_markdown(findings: Findings) -> str:
         *_environment(findings),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _why(findings: Findings) -> list[str]:
+    """Return the diagnosis of a sweep that found nothing safe."""
+    found = findings.diagnosis
+    if found is None:
+        return []
+    rows = [(each["rung"], each["tried"], each["seen"]) for each in found["evidence"]]
+    return [
+        "## Why",
+        f"Cause: **{escaped(found['cause'] or 'none')}**. {escaped(found['sentence'])}",
+        "\n".join(f"- {escaped(advice)}" for advice in found["advice"]),
+        _table(("Rung", "Tried", "Seen"), rows),
+    ]
 
 
 def escaped(text: str) -> str:

@@ -18,6 +18,7 @@ from stabsearch.frontier.rounds import Round, rounds
 from stabsearch.frontier.stopping import SearchEnd, Stopping, search_end, searching
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.records.frame import trials_frame
+from stabsearch.search.canary import baseline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from stabsearch.frontier.hints import PriorHint
     from stabsearch.search.study import SweepStudy
 
-BASELINE_LEARNING_RATE = 2e-5  # the usual fine-tuning rate of BERT-like models (Devlin et al. 2019)
 NEVER_TRAINED = frozenset({Outcome.CRASHED, Outcome.OOM, Outcome.LOST})
 CRASHES_IN_A_ROW = 3  # chosen: three trials that never trained are a fault of the set-up
 
@@ -230,7 +230,7 @@ class Campaign:
         """Return the first trial of all; nothing runs beside it."""
         if self._in_flight or spent >= self._stages.trials:
             return None
-        return self._study.ask_fixed(*self._baseline(), Stage.CANARY)
+        return self._study.ask_fixed(*baseline(self._sweep, self._contexts), Stage.CANARY)
 
     def _is_ramping(self, records: Sequence[TrialRecord]) -> bool:
         """Return whether a precision's ramp has not ended yet; the search begins where they point."""
@@ -294,13 +294,3 @@ class Campaign:
         rate = confirming.tested_rate(best, self._sweep.search.learning_rate.high)
         confirms = best.learning_rate if rate > best.learning_rate else None
         return self._study.ask_fixed(best.context, rate, Stage.CONFIRM, confirms=confirms)
-
-    def _baseline(self) -> tuple[Context, float]:
-        """Return the conservative baseline: fp32, a usual learning rate, longest warmup, clip 1.
-
-        Where the whole range lies below the usual rate, its low end is the gentler one.
-        """
-        rates = self._sweep.search.learning_rate
-        warmup = max(context.warmup_steps for context in self._contexts)
-        gentle = BASELINE_LEARNING_RATE if rates.high >= BASELINE_LEARNING_RATE else rates.low
-        return Context("fp32", warmup, 1.0), gentle

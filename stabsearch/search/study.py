@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
@@ -19,6 +18,7 @@ from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Context, Grade, OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
 from stabsearch.records.ramp import as_ramp
+from stabsearch.search.seeds import trial_seeds
 from stabsearch.search.stored import (
     PLAN,
     RECORD,
@@ -211,7 +211,7 @@ class SweepStudy:
         return plan
 
     def _plan(self, number: int, params: dict[str, Any], stage: Stage) -> TrialPlan:
-        model_seed, data_seed = np.random.SeedSequence((self._seed, number)).generate_state(2) >> 1
+        model_seed, data_seed = trial_seeds(self._seed, number)
         return TrialPlan(
             number=number,
             stage=stage,
@@ -219,8 +219,8 @@ class SweepStudy:
             warmup_steps=int(params["warmup_steps"]),
             max_grad_norm=float(params["max_grad_norm"]),
             precision=cast("Precision", params["precision"]),
-            model_seed=int(model_seed),
-            data_seed=int(data_seed),
+            model_seed=model_seed,
+            data_seed=data_seed,
             horizon=self._horizon,
         )
 

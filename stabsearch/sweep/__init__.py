@@ -1,5 +1,6 @@
 """Run a sweep, or read one: the only place where all rooms meet."""
 
+from stabsearch.sweep.diagnosing import diagnose_sweep, run_canary
 from stabsearch.sweep.prepared import Prepared, planned, prepare
 from stabsearch.sweep.reading import read_progress, read_sweep, rebuild_reports, recommend_from
 from stabsearch.sweep.result import SweepResult
@@ -8,11 +9,13 @@ from stabsearch.sweep.running import run_sweep
 __all__ = [
     "Prepared",
     "SweepResult",
+    "diagnose_sweep",
     "planned",
     "prepare",
     "read_progress",
     "read_sweep",
     "rebuild_reports",
     "recommend_from",
+    "run_canary",
     "run_sweep",
 ]

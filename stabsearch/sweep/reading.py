@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stabsearch.errors import UserError
 from stabsearch.frontier.labels import relabel
+from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis
 from stabsearch.sweep.prepared import Prepared
 from stabsearch.sweep.result import SweepResult, result_of, write
 
@@ -32,10 +33,11 @@ def _shown(prepared: Prepared, study: Study, folder: Path) -> SweepResult:
     from stabsearch.search.stored import records_in, sweep_in
 
     records, stored = relabel(records_in(study), prepared.sweep.outcomes), sweep_in(study)
-    return result_of(
+    result = result_of(
         prepared, records, folder, command=stored["command"], versions=stored["versions"],
         run_as=Prepared.from_json(stored),
     )  # fmt: skip
+    return result.explained(stored_diagnosis(folder) if result.answer.verdict in ASKS_WHY else None)
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

@@ -50,6 +50,15 @@ class SweepResult:
         return self.findings.answer
 
     @property
+    def diagnosis(self) -> Mapping[str, Any] | None:
+        """Return why nothing safe was found, as ``diagnosis.json`` holds it; None: nothing to explain."""
+        return self.findings.diagnosis
+
+    def explained(self, diagnosis: Mapping[str, Any] | None) -> SweepResult:
+        """Return the same result with its cause."""
+        return replace(self, findings=replace(self.findings, diagnosis=diagnosis))
+
+    @property
     def sweep(self) -> Sweep:
         """Return what was asked for."""
         return self.findings.sweep
@@ -113,6 +122,7 @@ def write(result: SweepResult) -> None:
         found.answer,
         command=found.command,
         versions=found.versions,
+        diagnosis=found.diagnosis,
     )
 
 

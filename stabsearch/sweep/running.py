@@ -19,12 +19,14 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.hints import hint_from_json
 from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.sweep.diagnosing import explain, worst_trial
+from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
 from stabsearch.sweep.prepared import Prepared, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
+from stabsearch.sweep.setting_up import trial_driver, trial_setup
 from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
-    from stabsearch.driver.base import Driver
     from stabsearch.frontier.hints import PriorHint
     from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
@@ -86,9 +88,13 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
     tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
     tracker.open()
     with view_for(prepared.sweep, len(study.records)) as view:
+        for finding in prepared.findings:
+            view.message(f"{finding.rule}: {finding.message}")
         campaign = _campaign(prepared, study, tracker, view)
+        num_before = len(study.records)
         status, stopped = _driven(prepared, campaign)
         result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
+        result = _explained(result, prepared, view, is_new=len(study.records) > num_before)
         write(result)
         delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
         if delivery.problem:
@@ -96,6 +102,18 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
     if stopped is not None:
         raise stopped
     return replace(result, delivery=delivery)
+
+
+def _explained(result: SweepResult, prepared: Prepared, view: View, is_new: bool) -> SweepResult:
+    """Return the result with the cause named, where nothing safe was found."""
+    worst = worst_trial(result.findings.records)
+    if result.answer.verdict not in ASKS_WHY or worst is None:
+        return result
+    known = None if is_new else stored_diagnosis(result.folder)
+    if known is None:
+        view.message("looking for the cause: the debugging ladder")
+        known = write_diagnosis(explain(prepared, worst, result.folder), result.folder)
+    return result.explained(known)
 
 
 def _check_same(study: SweepStudy, prepared: Prepared) -> None:
@@ -111,33 +129,10 @@ def _driven(prepared: Prepared, campaign: Campaign) -> tuple[Any, BaseException 
     """Run what is left; return how it ended, and what to raise once everything is written."""
     try:
         if campaign.has_work():
-            _driver(prepared).run(campaign)
+            trial_driver(prepared).run(campaign)
     except BaseException as stop:  # noqa: BLE001 - raised once everything is written
         return "KILLED" if isinstance(stop, KeyboardInterrupt) else "FAILED", stop
     return ("FAILED", campaign.problem) if campaign.problem else ("FINISHED", None)
-
-
-def _driver(prepared: Prepared) -> Driver:
-    from stabsearch.driver.base import WorkOrder
-    from stabsearch.driver.factory import make_driver
-
-    sweep = prepared.sweep
-    return make_driver(sweep, WorkOrder(sweep.task, _trial_setup(prepared), sweep.budget.trial_timeout))
-
-
-def _trial_setup(prepared: Prepared) -> Any:
-    from stabsearch.trial.setup import TrialSetup
-
-    sweep = prepared.sweep
-    return TrialSetup(
-        max_steps=prepared.resolved.max_steps,
-        schedule=sweep.budget.schedule,
-        training=sweep.training.arguments,
-        rules=sweep.outcomes,
-        on_gpu=sweep.resources.gpus_per_trial > 0,
-        allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
-        num_threads=max(1, int(sweep.resources.cpus_per_trial)),
-    )
 
 
 def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
@@ -175,7 +170,7 @@ def _known(prepared: Prepared, study: SweepStudy) -> tuple[PriorHint, ...]:
         return prepared.hints
     from stabsearch.sweep.beforehand import measured_hints
 
-    return *prepared.hints, *measured_hints(prepared, _trial_setup(prepared))
+    return *prepared.hints, *measured_hints(prepared, trial_setup(prepared))
 
 
 def _campaign(

@@ -17,7 +17,8 @@ from stabsearch.errors import ExitCode, UserError
 START = "name: a\ntask: {type: quickstart}\ntraining: {max_steps: 400}\n"
 TEXTS = "name: a\ntraining: {max_steps: 400}\ntask:\n  type: sequence-classification\n"
 TOP_KEYS = (
-    "budget, name, outcomes, output_dir, resources, risk, search, seed, study, task, tracking, training"
+    "bad_batches, budget, name, outcomes, output_dir, resources, risk, search, seed, study, task, "
+    "tracking, training"
 )
 INIT = "`stabsearch init PATH` writes a commented sweep to start from"
 

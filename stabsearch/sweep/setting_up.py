@@ -1,0 +1,44 @@
+"""From a prepared sweep to what its trials have in common, and to the driver that runs them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stabsearch.driver.base import Driver
+    from stabsearch.sweep.prepared import Prepared
+
+BAD_BATCHES = "bad_batches"
+"""Folder of the bundles, below the sweep's."""
+
+
+def trial_setup(prepared: Prepared) -> Any:
+    """Return the ``TrialSetup`` of a sweep."""
+    from stabsearch.trial.setup import TrialSetup
+
+    sweep = prepared.sweep
+    return TrialSetup(
+        max_steps=prepared.resolved.max_steps,
+        schedule=sweep.budget.schedule,
+        training=sweep.training.arguments,
+        rules=sweep.outcomes,
+        on_gpu=sweep.resources.gpus_per_trial > 0,
+        allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
+        bundle_dir=str((Path(sweep.output_dir) / sweep.name / BAD_BATCHES).absolute()),
+        max_bundle_bytes=int(sweep.bad_batches.max_gib * 2**30),
+        trust_remote_code=bool(getattr(sweep.task, "trust_remote_code", False)),
+        num_threads=max(1, int(sweep.resources.cpus_per_trial)),
+    )
+
+
+def trial_driver(prepared: Prepared, *, keeps_bundles: bool = True) -> Driver:
+    """Return the driver that ``resources`` names, with everything its workers need."""
+    from stabsearch.driver.base import WorkOrder
+    from stabsearch.driver.factory import make_driver
+
+    sweep, setup = prepared.sweep, trial_setup(prepared)
+    if not keeps_bundles:
+        setup = replace(setup, bundle_dir="")
+    return make_driver(sweep, WorkOrder(sweep.task, setup, sweep.budget.trial_timeout))

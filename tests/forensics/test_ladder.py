@@ -1,0 +1,159 @@
+"""The debugging ladder on real trials: one cause each, with the evidence for it."""
+
+from typing import Any
+
+import pytest
+import torch
+from forensic_cases import case, flips_once, poisoned_row, too_large_for_fp16, too_large_for_fp32
+from transformers import Trainer
+from trial_samples import Odd, build_tiny, no_dropout
+
+from stabsearch.errors import ExitCode
+from stabsearch.forensics.diagnosis import Diagnosis
+from stabsearch.forensics.finding import Finding, Severity
+from stabsearch.forensics.ladder import Case, diagnose
+from stabsearch.records import Cause
+
+
+class RootTrainer(Trainer):
+    """A loss with a finite value and no finite slope, whatever the weights are."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        outputs = model(**inputs)
+        return outputs.loss + torch.sqrt(outputs.logits.float() * 0).sum()
+
+
+def quiet_odd(**changes: Any) -> Odd:
+    return Odd(build_tiny(), **changes)
+
+
+CASES = {
+    "nan at an absurd rate": (lambda: case(learning_rate=1e20, max_grad_norm=0.0), Cause.LEARNING_RATE),
+    "finite divergence": (
+        lambda: case(learning_rate=3.0, max_grad_norm=0.0, horizon=30),
+        Cause.LEARNING_RATE,
+    ),
+    "a poisoned row": (poisoned_row, Cause.DATA),
+    "drift out of fp16": (
+        lambda: case(precision="fp16", learning_rate=30.0, max_grad_norm=0.0, horizon=8),
+        Cause.PRECISION_AFTER_DRIFT,
+    ),
+    "too large for fp16": (
+        lambda: case(quiet_odd(change_model=too_large_for_fp16), precision="fp16"),
+        Cause.PRECISION_AT_INIT,
+    ),
+    "too large for fp32": (lambda: case(quiet_odd(change_model=too_large_for_fp32)), Cause.INITIALISATION),
+    "a loss without a slope": (lambda: case(quiet_odd(trainer_class=RootTrainer)), Cause.LOSS_MISMATCH),
+    "no epsilon": (lambda: case(training={"adam_epsilon": 0.0}, horizon=10), Cause.OPTIMIZER_SETTINGS),
+    "weight decay above two": (
+        lambda: case(training={"weight_decay": 4e3}, horizon=30),
+        Cause.OPTIMIZER_SETTINGS,
+    ),
+    "a bit that fell over": (
+        lambda: case(quiet_odd(change_model=flips_once), horizon=8),
+        Cause.HARDWARE_OR_NONDETERMINISM,
+    ),
+    "a sound trial": (case, None),
+}  # fmt: skip
+
+
+def rungs(found: Diagnosis) -> dict[str, list[bool | None]]:
+    seen: dict[str, list[bool | None]] = {}
+    for each in found.evidence:
+        seen.setdefault(each.rung, []).append(each.is_good)
+    return seen
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_verdict(name: str) -> None:
+    """Named by the rungs alone: the preflight is told to find nothing."""
+    make, cause = CASES[name]
+    found = diagnose(make(), findings=())
+    assert found.cause is cause, found.to_json()
+    assert found.sentence
+    assert bool(found.advice) == (cause is not None)
+    assert found.exit_code == (ExitCode.ANSWER if cause is None else ExitCode.AGAINST)
+
+
+def test_a_poisoned_row_is_named_and_taken_out() -> None:
+    """The last rung is the proof: the same trial without that row ends well."""
+    found = diagnose(poisoned_row(bad=23), findings=())
+    assert found.rows == (23,)
+    assert rungs(found)["rows"] == [True]
+    assert "23" in found.sentence
+    assert any("23" in advice for advice in found.advice)
+
+
+def test_the_bad_step_on_both_weights_in_three_precisions() -> None:
+    """Initial and captured weights, in fp32, as planned and in bf16; bf16 is then the advice."""
+    found = diagnose(case(precision="fp16", learning_rate=30.0, max_grad_norm=0.0, horizon=8), findings=())
+    assert rungs(found)["replay"] == [True, True, True, True, False, True]
+    assert "bf16" in found.advice[0]
+    assert found.replay is not None
+    assert found.replay["phase"] == "forward"
+
+
+def test_an_error_of_the_preflight_ends_the_climb() -> None:
+    """Nothing is trained where a rule is broken for certain."""
+    error = Finding(
+        "STAB-D002", Severity.ERROR, "12 labels are negative", "drop them", Cause.DATA, rows=(4, 9)
+    )
+    found = diagnose(case(learning_rate=1e20), findings=[error])
+    assert (found.cause, found.rows, found.advice) == (Cause.DATA, (4, 9), ("drop them",))
+    assert list(rungs(found)) == ["preflight"]
+    assert "STAB-D002" in found.sentence
+
+
+def test_the_ladder_looks_for_itself() -> None:
+    """Without findings it runs the preflight on a Trainer of the case."""
+    found = diagnose(case(training={"adam_epsilon": 0.0}))
+    assert found.cause is Cause.OPTIMIZER_SETTINGS
+    assert [finding.rule[:6] for finding in found.errors] == ["STAB-O"]
+
+
+def test_useless_at_the_horizon_is_a_failure_too() -> None:
+    """A loss that goes flat at a high rate is told by a gentle trial beside it."""
+    from stabsearch.config import QuickstartTask
+    from stabsearch.task.quickstart import build_quickstart
+
+    larger = build_quickstart(QuickstartTask(num_rows=256, hidden_size=32))
+    found = diagnose(case(larger, learning_rate=0.05, horizon=39), findings=())
+    assert found.cause is Cause.LEARNING_RATE
+    assert "flat" in found.symptom
+
+
+def test_a_trial_that_crashes_for_no_reason_of_its_batch_stays_unknown() -> None:
+    """A bug in the training code is not explained away."""
+
+    class Buggy(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+            raise KeyError("my own bug")
+
+    found = diagnose(case(quiet_odd(trainer_class=Buggy)), findings=())
+    assert (found.cause, found.exit_code) == (Cause.UNKNOWN, ExitCode.CANNOT_JUDGE)
+    assert "my own bug" in found.sentence
+
+
+def test_what_takes_too_long_is_not_tried() -> None:
+    """The verdict then rests on the replays, and the evidence says so."""
+    slow = case(learning_rate=1e20, max_grad_norm=0.0)
+    found = diagnose(Case(slow.workload, slow.plan, slow.setup, time_limit_s=0.0), findings=())
+    assert found.cause is Cause.LEARNING_RATE
+    assert any("not tried" in each.seen for each in found.evidence)
+
+
+def test_the_models_of_the_case_are_left_alone() -> None:
+    """A diagnosis trains models of its own; the workload gives the same weights afterwards."""
+    subject = poisoned_row()
+    before = subject.workload.model(1).state_dict()
+    diagnose(subject, findings=())
+    after = subject.workload.model(1).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_dropout_is_no_obstacle() -> None:
+    """Replays draw the same random numbers, with dropout or without."""
+    still = diagnose(
+        case(quiet_odd(change_model=no_dropout), learning_rate=1e20, max_grad_norm=0.0), findings=()
+    )
+    assert still.cause is Cause.LEARNING_RATE
