@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -53,12 +56,21 @@ def replay(
         print_json({**replay_json(bundle, found), "script": str(place) if place else None})
     else:
         with reader_may_leave():
-            typer.echo(replay_text(bundle, found))
+            typer.echo(_fitted(replay_text(bundle, found)))
             typer.echo(
                 f"script     {place or 'not written: the folder is read-only, name one with --script'}"
             )
     is_back = found.verdict is not Verdict.NOT_REPRODUCED
     raise typer.Exit(ExitCode.ANSWER if is_back else ExitCode.AGAINST)
+
+
+def _fitted(text: str) -> str:
+    """Return lines cut to the terminal, continued under their values; elsewhere they stay whole."""
+    if not sys.stdout.isatty():
+        return text
+    width, indent = shutil.get_terminal_size().columns, " " * len("captured   ")
+    lines = (textwrap.wrap(line, width, subsequent_indent=indent) for line in text.splitlines())
+    return "\n".join(part for wrapped in lines for part in wrapped)
 
 
 def _written(bundle: Bundle, script: Path | None) -> Path | None:
