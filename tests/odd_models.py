@@ -149,3 +149,16 @@ class Streamed(IterableDataset[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows[index] for index in range(len(self.rows)))
+
+
+class Plain(nn.Module):
+    """A model that is none of Transformers'."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(LENGTH, 2)
+
+    def forward(self, input_ids: Any, labels: Any = None, weight: Any = None) -> dict[str, Any]:
+        logits = self.head(input_ids.float())
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+        return {"loss": (losses * weight).mean(), "logits": logits}

@@ -19,6 +19,8 @@ ELSEWHERE = (
     "trackio_", "hub_", "push_to_hub", "deepspeed", "fsdp", "parallelism_config", "local_rank",
 )  # fmt: skip
 """How TrainingArguments begin that say where things go or run, not what is computed."""
+LIBRARIES = frozenset({"torch", "transformers", "accelerate", "stabsearch"})
+"""Packages that put hooks on modules by themselves."""
 SECRETS = frozenset({"token", "secret", "password", "key"})
 """Words in the names of arguments that are nobody's business."""
 
@@ -32,8 +34,8 @@ def is_computed(name: str) -> bool:
     return not name.startswith(ELSEWHERE) and SECRETS.isdisjoint(name.split("_"))
 
 
-def model_ref(model: Any, trainer: Any) -> ModelRef:
-    """Return the make of a model that this Trainer trains."""
+def model_ref(model: Any) -> ModelRef:
+    """Return the make of a model."""
     modules = dict(model.named_modules())
     config = getattr(model, "config", None)
     return ModelRef(
@@ -42,15 +44,15 @@ def model_ref(model: Any, trainer: Any) -> ModelRef:
         attn_implementation=str(getattr(config, "_attn_implementation", "") or ""),
         name_or_path=str(getattr(config, "_name_or_path", "") or ""),
         dropout={name: float(m.p) for name, m in modules.items() if isinstance(m, torch.nn.Dropout)},
-        hooked=tuple(name or "the model" for name, module in modules.items() if _is_hooked(module, trainer)),
+        hooked=tuple(name or "the model" for name, module in modules.items() if _is_hooked(module)),
     )
 
 
-def _is_hooked(module: torch.nn.Module, trainer: Any) -> bool:
-    """Return whether a module carries hooks of the user's: the Trainer's own noise on embeddings is none."""
-    neftune = getattr(trainer, "neftune_hook_handle", None)
-    hooks = [*module._forward_hooks, *module._forward_pre_hooks, *module._backward_hooks]
-    return any(neftune is None or hook != neftune.id for hook in hooks)
+def _is_hooked(module: torch.nn.Module) -> bool:
+    """Return whether a module carries hooks of the user's; the libraries' own come back with the Trainer."""
+    held = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    hooks = [getattr(hook, "func", hook) for hooks in held for hook in hooks.values()]
+    return any(str(getattr(hook, "__module__", "")).partition(".")[0] not in LIBRARIES for hook in hooks)
 
 
 def trainer_ref(trainer: Any, num_micro_batches: int) -> TrainerRef:

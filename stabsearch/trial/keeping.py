@@ -79,7 +79,7 @@ def _contents(
     bad, attribution = _first_bad(guard, update, told.error), told.attribution
     manifest = Manifest(
         bad=bad,
-        model=model_ref(model, guard.trainer),
+        model=model_ref(model),
         trainer=trainer_ref(guard.trainer, len(update.window)),
         numerics=numerics_of(guard.trainer, update.loss_scale),
         window=batch.refs,

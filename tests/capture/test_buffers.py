@@ -78,6 +78,21 @@ def test_a_buffer_that_starts_to_change_later_is_noticed() -> None:
     assert "late" in changing.before_forward(model)
 
 
+def test_a_batch_norm_that_is_thawed_later() -> None:
+    """At first its statistics do not move, and later torch does not count it: they are always copied."""
+    model, changing = Statistics(), ChangingBuffers()
+    model.norm.eval()
+    for _ in range(2):
+        changing.before_forward(model)
+        model(torch.randn(4, 2))
+    model.norm.train()
+    before = everything(model)
+    kept = changing.before_forward(model)
+    model(torch.randn(4, 2))
+    restore_buffers(model, kept)
+    assert torch.equal(model.norm.running_mean, before["norm.running_mean"])
+
+
 def test_copies_do_not_move_with_the_model() -> None:
     """What was kept is from before the forward, however many follow."""
     model, changing = after(2)

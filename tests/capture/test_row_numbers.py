@@ -137,7 +137,7 @@ def test_the_order_is_that_of_an_unheard_training(tmp_path: Path) -> None:
     assert plain.said == [None] * len(plain.real)
 
 
-@pytest.mark.parametrize(("accumulation", "at"), [(1, 1), (1, 4), (2, 1), (2, 5)])
+@pytest.mark.parametrize(("accumulation", "at"), [(1, 1), (1, 4), (2, 5), (3, 3)])
 def test_a_training_that_goes_on_from_a_checkpoint(tmp_path: Path, accumulation: int, at: int) -> None:
     """Batches of the epoch that were trained on before are passed over, and their rows with them."""
     arguments = {"gradient_accumulation_steps": accumulation, "save_strategy": "steps", "save_steps": at}

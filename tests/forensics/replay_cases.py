@@ -8,7 +8,20 @@ from typing import Any
 import torch
 from fresh_process import Said
 from odd_models import NormedClassifier, OddConfig, RootTrainer, SteepClassifier, Weighted, squared_loss
-from replay_samples import SEQ2SEQ, Task, bert, bert_masked, classified, gpt2, llama, plan, t5, written
+from replay_samples import (
+    SEQ2SEQ,
+    Task,
+    bert,
+    bert_masked,
+    bert_regression,
+    classified,
+    gpt2,
+    llama,
+    measured,
+    plan,
+    t5,
+    written,
+)
 from transformers import PreTrainedModel
 
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
@@ -48,6 +61,8 @@ class Case:
 THREE = {"gradient_accumulation_steps": 3}
 DATA = (Outcome.DATA_FAULT, Cause.DATA)
 POISONED = Task(normed, weighted, change_row={13: {"weight": float("nan")}})
+REGRESSION = Task(bert_regression, measured, change_row={13: {"labels": float("nan")}})
+"""The stock loss, with finite outputs: dropout shows in them."""
 ROOT = Task(bert, heavy, RootTrainer, change_row={13: {"weight": 0.0}})
 CASES = {
     "fp32": Case(Task()),
@@ -56,7 +71,10 @@ CASES = {
     "fp16 accumulated": Case(Task(), plan(**FP16), THREE, cause=Cause.PRECISION_AFTER_DRIFT),
     "accumulated": Case(Task(), training=THREE),
     "label smoothing": Case(Task(), training={"label_smoothing_factor": 0.1, **THREE}),
-    "noisy embeddings": Case(Task(), training={"neftune_noise_alpha": 5.0}),
+    "noisy embeddings": Case(ROOT, plan(learning_rate=1e-2), {"neftune_noise_alpha": 5.0, **THREE}, *DATA),
+    "regression": Case(REGRESSION, plan(learning_rate=1e-3), {}, *DATA),
+    "regression bf16": Case(REGRESSION, plan(learning_rate=1e-3, precision="bf16"), THREE, *DATA),
+    "regression fp16": Case(REGRESSION, plan(learning_rate=1e-3, precision="fp16"), THREE, *DATA),
     "tied weights": Case(Task(bert_masked, written), training=THREE),
     "gpt2": Case(Task(gpt2)),
     "llama": Case(Task(llama, written)),

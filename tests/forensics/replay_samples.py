@@ -41,6 +41,10 @@ def bert() -> PreTrainedModel:
     return BertForSequenceClassification(BertConfig(**SMALL))
 
 
+def bert_regression() -> PreTrainedModel:
+    return BertForSequenceClassification(BertConfig(**SMALL, num_labels=1, problem_type="regression"))
+
+
 def bert_masked() -> PreTrainedModel:
     return BertForMaskedLM(BertConfig(**SMALL, tie_word_embeddings=True))
 
@@ -66,6 +70,11 @@ def classified(index: int) -> dict[str, Any]:
     """Return a row for a classifier."""
     ids = (torch.arange(LENGTH) * (index + 3) + index) % (VOCABULARY - 1) + 1
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": index % 2}
+
+
+def measured(index: int) -> dict[str, Any]:
+    """Return a row for a regression."""
+    return {**classified(index), "labels": 0.1 * index}
 
 
 def written(index: int) -> dict[str, Any]:

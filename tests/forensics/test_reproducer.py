@@ -12,8 +12,10 @@ from typing import NamedTuple
 import pytest
 from fresh_process import HERE, environment
 from replay_cases import CASES, Captured
+from safetensors.torch import load_file, save_file
 
-from stabsearch.capture.bundle import Bundle, read_bundle
+from stabsearch.capture.bundle import BATCH, Bundle, read_bundle
+from stabsearch.capture.manifest import MANIFEST
 from stabsearch.forensics.reproducer import reproducer
 
 PROGRAM = """
@@ -57,18 +59,41 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 EXTRA = {
     "initial": ("fp32", "--weights", "initial"),
     "bf16": ("fp16", "--precision", "bf16"),
+    "initial fp16": ("fp16", "--weights", "initial"),
     "data on initial weights": ("statistics", "--weights", "initial"),
 }
 
 
+def with_scale(bundle: Path, place: Path) -> Path:
+    """Return a copy of a bundle in which the loss scale was beyond all reason."""
+    folder = shutil.copytree(bundle, place)
+    data = json.loads((folder / MANIFEST).read_text())
+    data["numerics"]["loss_scale"] = 1e38
+    (folder / MANIFEST).write_text(json.dumps(data))
+    return folder
+
+
+def with_statistics(bundle: Path, place: Path) -> Path:
+    """Return a copy of a bundle with other running statistics before its first micro-batch."""
+    folder = shutil.copytree(bundle, place)
+    tensors = load_file(folder / BATCH)
+    save_file({**tensors, "micro0.buffer.scale": tensors["micro0.buffer.scale"] * 2}, folder / BATCH)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def ran(captured: Captured, alone: Path) -> dict[str, Ran]:
+def ran(captured: Captured, alone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     """Return what each script printed, in one process that knows the user's modules and not us."""
     scripts = {name: bundle / "reproduce.py" for name, bundle in captured.bundles.items()}
     commands = {name: [str(script)] for name, script in scripts.items()}
     commands |= {
         f"{name} changed": [str(scripts[case]), *options] for name, (case, *options) in EXTRA.items()
     }
+    folder = tmp_path_factory.mktemp("changed")
+    scaled = with_scale(captured.bundles["fp16"], folder / "scaled")
+    moved = with_statistics(captured.bundles["statistics"], folder / "moved")
+    commands["initial fp16 scaled"] = [str(scaled / "reproduce.py"), "--weights", "initial"]
+    commands["statistics moved"] = [str(moved / "reproduce.py")]
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps(list(commands.values())), capture_output=True, text=True, cwd="/",
@@ -99,6 +124,16 @@ def test_one_thing_can_be_changed(ran: dict[str, Ran]) -> None:
     assert (ran["data on initial weights changed"].code, ran["data on initial weights changed"].verdict) == (
         0, "reproduced",
     )  # fmt: skip
+
+
+def test_the_loss_scale_is_that_of_the_step(ran: dict[str, Ran]) -> None:
+    """Gradients that are finite at one scale overflow at another."""
+    assert (ran["initial fp16 changed"].code, ran["initial fp16 scaled"].code) == (1, 0)
+
+
+def test_running_statistics_are_those_of_each_micro_batch(ran: dict[str, Ran]) -> None:
+    """Stored for each of them: whatever changed them in between is part of the failure."""
+    assert (ran["statistics moved"].code, ran["statistics moved"].verdict) == (0, "reproduced")
 
 
 def test_it_can_stand_elsewhere(captured: Captured, alone: Path, tmp_path: Path) -> None:

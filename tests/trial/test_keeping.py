@@ -236,10 +236,11 @@ def hook(model: Any) -> None:
 
 
 def test_hooks_of_the_users_are_named(tiny: TextClassification, tmp_path: Path) -> None:
-    """They are code and cannot be stored; the noise that the Trainer itself adds to embeddings can."""
+    """They are code and cannot be stored; those of the Trainer itself come back with it."""
     hooked = captured(tmp_path / "a", Odd(tiny, change_model=hook), plan(**HUGE))
     assert hooked.manifest.model.hooked == ("bert.pooler",)
-    noisy = captured(tmp_path / "b", tiny, plan(**HUGE), training={"neftune_noise_alpha": 5.0})
+    training = {"neftune_noise_alpha": 5.0, "activation_checkpointing": True}
+    noisy = captured(tmp_path / "b", tiny, plan(**HUGE), training=training)
     assert noisy.manifest.model.hooked == ()
     assert noisy.manifest.trainer.arguments["neftune_noise_alpha"] == 5.0
 

@@ -61,6 +61,7 @@ def test_nothing_is_left_behind(arguments: dict[str, Any], is_live: bool) -> Non
     """Weights, statistics, random numbers, precision, scaler and hooks are what they were."""
     guard = stopped(**arguments)
     trainer: Any = guard.trainer
+    torch.manual_seed(99)
     before, rng, scaler = everything(trainer.model), torch.get_rng_state(), trainer.accelerator.scaler
     forward, backward = trainer.model.forward, trainer.accelerator.backward
     rerun = Rerun(trainer, guard.window)

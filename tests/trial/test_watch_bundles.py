@@ -11,6 +11,7 @@ from fresh_process import Said, run_afresh
 from odd_models import (
     GoesAroundTrainer,
     OwnStepTrainer,
+    Plain,
     RootTrainer,
     SharpTrainer,
     Weighted,
@@ -22,6 +23,8 @@ from transformers import Trainer
 from stabsearch import TrainingBroke, watch
 from stabsearch.capture.bits import digest
 from stabsearch.capture.bundle import Bundle, read_bundle
+from stabsearch.errors import UserError
+from stabsearch.forensics.replay import Options, replay
 
 POISONED = Weighted(24, bad=(7, 8))
 FLAT = Weighted(24, bad=(7, 8), weight=0.0)
@@ -50,6 +53,14 @@ def test_noticed_at_once_or_later_it_is_the_same_state(tmp_path: Path, accumulat
         for ours, theirs in zip(first.window(), other.window(), strict=True):
             assert digest(ours.inputs.values()) == digest(theirs.inputs.values())
             assert torch.equal(ours.rng.cpu, theirs.rng.cpu)
+
+
+def test_a_model_that_is_none_of_transformers(tmp_path: Path) -> None:
+    """Its bundle is written, and whoever replays it is told why it cannot be made again."""
+    bundle = broken(tmp_path, make(rows=POISONED, model=Plain()))
+    assert bundle.window()
+    with pytest.raises(UserError, match="Plain of odd_models is no PreTrainedModel"):
+        replay(bundle, Options(trust_code=True))
 
 
 def in_passing(folder: Path) -> Path:
