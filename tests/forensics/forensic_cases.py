@@ -8,37 +8,17 @@ import torch
 
 sys.path.append(str(Path(__file__).parent.parent / "trial"))
 
-from trial_samples import NanLoss, Odd, WeightedTrainer, build_tiny, no_dropout, plan, setup
+from trial_samples import NanLoss, Odd, WeightedTrainer, build_tiny, plan, setup
 
 from stabsearch.forensics.ladder import Case
 
 CPU_FP16 = {"allow_fp16_on_cpu": True}
 
 
-def too_large_for_fp16(model: Any) -> None:
-    """Give one layer weights whose outputs fp16 cannot hold."""
-    no_dropout(model)
-    layer = model.bert.encoder.layer[0]
-    with torch.no_grad():
-        layer.intermediate.dense.weight.mul_(3e4)
-        layer.output.dense.weight.mul_(3e4)
-
-
 def too_large_for_fp32(model: Any) -> None:
     """Give the embeddings weights whose squares float32 cannot hold."""
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight.mul_(1e30)
-
-
-def flips_once(model: Any) -> None:
-    """Turn one activation infinite in the fourth forward, and never again: a bit that fell over."""
-    calls = {"n": 0}
-
-    def flip(module: Any, inputs: Any, output: Any) -> Any:
-        calls["n"] += 1
-        return output * float("inf") if calls["n"] == 4 else output
-
-    model.classifier.register_forward_hook(flip)
 
 
 def case(workload: Any = None, training: dict[str, Any] | None = None, **changes: Any) -> Case:

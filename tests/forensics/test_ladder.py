@@ -4,23 +4,22 @@ from typing import Any
 
 import pytest
 import torch
-from forensic_cases import case, flips_once, poisoned_row, too_large_for_fp16, too_large_for_fp32
-from transformers import Trainer
-from trial_samples import Odd, build_tiny, no_dropout
+from forensic_cases import case, poisoned_row, too_large_for_fp32
+from trial_samples import (
+    BuggyTrainer,
+    Odd,
+    RootTrainer,
+    build_tiny,
+    flips_once,
+    no_dropout,
+    too_large_for_fp16,
+)
 
 from stabsearch.errors import ExitCode
 from stabsearch.forensics.diagnosis import Diagnosis
 from stabsearch.forensics.finding import Finding, Severity
 from stabsearch.forensics.ladder import Case, diagnose
 from stabsearch.records import Cause
-
-
-class RootTrainer(Trainer):
-    """A loss with a finite value and no finite slope, whatever the weights are."""
-
-    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
-        outputs = model(**inputs)
-        return outputs.loss + torch.sqrt(outputs.logits.float() * 0).sum()
 
 
 def quiet_odd(**changes: Any) -> Odd:
@@ -124,12 +123,7 @@ def test_useless_at_the_horizon_is_a_failure_too() -> None:
 
 def test_a_trial_that_crashes_for_no_reason_of_its_batch_stays_unknown() -> None:
     """A bug in the training code is not explained away."""
-
-    class Buggy(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
-            raise KeyError("my own bug")
-
-    found = diagnose(case(quiet_odd(trainer_class=Buggy)), findings=())
+    found = diagnose(case(quiet_odd(trainer_class=BuggyTrainer)), findings=())
     assert (found.cause, found.exit_code) == (Cause.UNKNOWN, ExitCode.CANNOT_JUDGE)
     assert "my own bug" in found.sentence
 

@@ -5,8 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer
-from trial_samples import NanLoss, Odd, WeightedTrainer, no_dropout, plan, setup
+from odd_models import SteepInHalf
+from trial_samples import (
+    BuggyTrainer,
+    NanLoss,
+    Odd,
+    RootTrainer,
+    WeightedTrainer,
+    flips_once,
+    no_dropout,
+    plan,
+    setup,
+    too_large_for_fp16,
+)
 
 from stabsearch.records import Cause, Outcome, TrialRecord
 from stabsearch.task.text_classification import TextClassification
@@ -49,14 +60,6 @@ def test_an_absurd_learning_rate_is_evidence(tiny: TextClassification, precision
     assert record.first_bad_step == 2
 
 
-def too_large_for_fp16(model: Any) -> None:
-    no_dropout(model)
-    layer = model.bert.encoder.layer[0]
-    with torch.no_grad():
-        layer.intermediate.dense.weight.mul_(3e4)
-        layer.output.dense.weight.mul_(3e4)
-
-
 def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: TextClassification) -> None:
     """The same weights are fine in fp32 and bf16; fp16 overflows in the first forward."""
     large = Odd(tiny, change_model=too_large_for_fp16)
@@ -75,29 +78,10 @@ def test_weights_that_drift_out_of_fp16(tiny: TextClassification) -> None:
     assert record.first_bad_step > 1
 
 
-class _SteepInHalf(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        ctx.is_half = x.dtype is torch.float16
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
-        return grad * 1e8 if ctx.is_half else grad
-
-
 def steep_in_half(model: Any) -> None:
     """Make the gradient overflow in fp16 at every loss scale."""
     no_dropout(model)
-    model.classifier.register_forward_hook(lambda module, inputs, output: _SteepInHalf.apply(output))
-
-
-class RootTrainer(Trainer):
-    """A loss with a finite value and no finite slope, whatever the weights are."""
-
-    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
-        outputs = model(**inputs)
-        return outputs.loss + torch.sqrt(outputs.logits.float() * 0).sum()
+    model.classifier.register_forward_hook(lambda module, inputs, output: SteepInHalf.apply(output))
 
 
 def test_a_loss_scale_at_its_floor(tiny: TextClassification) -> None:
@@ -189,27 +173,12 @@ def test_labels_that_do_not_fit_the_loss_are_a_mismatch(tiny: TextClassification
 
 def test_a_bug_of_the_users_is_a_crash(tiny: TextClassification) -> None:
     """An exception that no row is to blame for proves nothing about data or settings."""
-
-    class Buggy(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
-            raise KeyError("my own bug")
-
-    record = run_trial(plan(), Odd(tiny, Buggy), setup())
+    record = run_trial(plan(), Odd(tiny, BuggyTrainer), setup())
     assert ended(record) == (Outcome.CRASHED, Cause.UNKNOWN)
 
 
 def test_what_is_finite_when_run_again_is_the_machines_fault(tiny: TextClassification) -> None:
     """One activation is infinite once, and never again on the same weights, rows and random numbers."""
-
-    def flips_once(model: Any) -> None:
-        calls = {"n": 0}
-
-        def flip(module: Any, inputs: Any, output: Any) -> Any:
-            calls["n"] += 1
-            return output * float("inf") if calls["n"] == 4 else output
-
-        model.classifier.register_forward_hook(flip)
-
     record = run_trial(plan(), Odd(tiny, change_model=flips_once), setup())
     assert ended(record) == (Outcome.CRASHED, Cause.HARDWARE_OR_NONDETERMINISM)
     assert not record.outcome.is_evidence

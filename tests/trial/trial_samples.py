@@ -135,6 +135,41 @@ def no_dropout(model: PreTrainedModel) -> None:
             module.p = 0.0
 
 
+def too_large_for_fp16(model: Any) -> None:
+    """Give one layer weights whose outputs fp16 cannot hold."""
+    no_dropout(model)
+    layer = model.bert.encoder.layer[0]
+    with torch.no_grad():
+        layer.intermediate.dense.weight.mul_(3e4)
+        layer.output.dense.weight.mul_(3e4)
+
+
+def flips_once(model: Any) -> None:
+    """Turn one activation infinite in the fourth forward, and never again: a bit that fell over."""
+    calls = {"n": 0}
+
+    def flip(module: Any, inputs: Any, output: Any) -> Any:
+        calls["n"] += 1
+        return output * float("inf") if calls["n"] == 4 else output
+
+    model.classifier.register_forward_hook(flip)
+
+
+class RootTrainer(Trainer):
+    """A loss with a finite value and no finite slope, whatever the weights are."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        outputs = model(**inputs)
+        return outputs.loss + torch.sqrt(outputs.logits.float() * 0).sum()
+
+
+class BuggyTrainer(Trainer):
+    """A training code that raises, whatever the batch is."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        raise KeyError("my own bug")
+
+
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
