@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -80,7 +81,9 @@ def _written(bundle: Bundle, script: Path | None) -> Path | None:
 
     place = script or bundle.folder / "reproduce.py"
     try:
-        place.write_text(reproducer(bundle, place), encoding="utf-8")
+        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as part:
+            part.write(reproducer(bundle, place))
+        Path(part.name).replace(place)  # a link that stands there is replaced, never followed
     except OSError as error:
         if script is not None:
             raise UserError(f"cannot write {script}: {error.strerror}", "choose another place") from None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset, Subset
-from transformers import Trainer, set_seed
+from transformers import Trainer, TrainingArguments, set_seed
 
 from stabsearch.records import TrialPlan
 from stabsearch.trial.setup import TrialSetup
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TrainingArguments
+    from transformers import PreTrainedModel
 
     from stabsearch.task.base import Workload
 
@@ -78,7 +79,9 @@ def cures(
 def is_odd(trainer: Any, training: Mapping[str, Any]) -> bool:
     """Return whether a Trainer's optimizer is made by other settings or code than Transformers' default."""
     is_own = type(trainer).create_optimizer is not Trainer.create_optimizer
-    return is_own or trainer.optimizer is not None or bool(OPTIMIZER_FIELDS & training.keys())
+    usual = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    changed = {name for name in OPTIMIZER_FIELDS & training.keys() if training[name] != usual.get(name)}
+    return is_own or trainer.optimizer is not None or bool(changed)
 
 
 def _default_optimizer(setup: TrialSetup) -> TrialSetup:

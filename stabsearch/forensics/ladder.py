@@ -92,6 +92,8 @@ class _Climb:
     folder: Path
     evidence: list[Evidence] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    step_s: float = 0.0
+    """Seconds of one optimizer step on this machine, as the first batch showed."""
 
     def diagnosis(self) -> Diagnosis:
         """Return the verdict of the first rung that gives one."""
@@ -121,7 +123,7 @@ class _Climb:
             evidence=tuple(self.evidence),
             rows=facts.rows,
             findings=tuple(self.findings),
-            bundle=str(self.place) if is_kept and self.place else "",
+            bundle=str(self.place) if is_kept and self.bundle else "",
             replay=facts.matrix.origin.to_json() if facts.matrix and facts.matrix.origin else None,
         )
 
@@ -131,6 +133,11 @@ class _Climb:
         if self.case.setup.bundle_dir:
             return self.case.setup
         return replace(self.case.setup, bundle_dir=str(self.folder), max_bundle_bytes=BUNDLE_BYTES)
+
+    @property
+    def unkept(self) -> TrialSetup:
+        """Return the trial's setup for trials that are changed: their bad batches are nobody's."""
+        return replace(self.case.setup, bundle_dir="")
 
     @cached_property
     def trainer(self) -> Any:
@@ -163,7 +170,7 @@ class _Climb:
     @cached_property
     def gentle(self) -> TrialRecord:
         """Return the same trial at a gentle learning rate."""
-        cure = next(cures(self.case.workload, self.case.plan, self.case.setup, (), False))
+        cure = next(cures(self.case.workload, self.case.plan, self.unkept, (), False))
         plan = replace(cure.plan, number=self.case.plan.number + 1)
         return run_trial(plan, self.case.workload, self.case.setup)
 
@@ -205,7 +212,11 @@ class _Climb:
             return
         micro_batch = MicroBatch(dict(inputs), RngState.now())
         model = self.case.workload.model(self.case.plan.model_seed).to(trainer.args.device)
+        began = time.monotonic()
         seen = Rerun(trainer, (micro_batch,)).seen(model, "fp32")
+        self.step_s = (time.monotonic() - began) * self.case.setup.training.get(
+            "gradient_accumulation_steps", 1
+        )
         numbers = (
             f"loss {seen.losses[0]:.4g}, gradient norm {seen.grad_norm:.4g}" if seen.losses else "no loss"
         )
@@ -224,7 +235,11 @@ class _Climb:
         bundle = self.bundle
         if bundle is None or bundle.manifest.unstorable:
             return None
-        matrix = replay_matrix(bundle, self.case.workload, self.case.plan, self.case.setup)
+        try:
+            matrix = replay_matrix(bundle, self.case.workload, self.case.plan, self.case.setup)
+        except (KeyError, ValueError, UserError) as error:
+            self._note("replay", "the stored bad batch", f"does not fit this sweep: {error}", None)
+            return None
         for (weights, precision), seen in matrix.cells.items():
             is_good = matrix.is_finite(weights, precision)
             loss = ", ".join(f"{loss:.4g}" for loss in seen.losses[-1:])
@@ -238,22 +253,42 @@ class _Climb:
         """Return which changes let the trial get well past the step at which it failed."""
         plan, is_odd_optimizer = self._cut(record), is_odd(self.trainer, self.case.setup.training)
         tried: dict[str, bool] = {}
-        for cure in cures(self.case.workload, plan, self.case.setup, record.suspect_rows, is_odd_optimizer):
+        for cure in cures(self.case.workload, plan, self.unkept, record.suspect_rows, is_odd_optimizer):
             if self._is_needless(cure, record, tried):
                 continue
             if not self._has_time(plan.horizon, record):
                 self._note(cure.name, cure.tried, f"not tried: {plan.horizon} steps take too long", None)
                 continue
-            seen = run_trial(cure.plan, cure.workload, cure.setup)
-            if record.outcome is Outcome.COLLAPSED:
-                seen = self._beside_gentle(seen)
-            tried[cure.name] = seen.outcome is Outcome.STABLE
-            self._note(cure.name, cure.tried, f"{seen.outcome.value}: {seen.message}", tried[cure.name])
+            if not self._fails_here:
+                break  # whatever is changed, it would seem to help
+            seen = self._run(cure.plan, cure.workload, cure.setup, record)
+            if seen.is_evidence or seen.outcome is Outcome.DATA_FAULT:
+                tried[cure.name] = seen.outcome is Outcome.STABLE
+            self._note(cure.name, cure.tried, f"{seen.outcome.value}: {seen.message}", tried.get(cure.name))
         return tried
 
+    @cached_property
+    def _fails_here(self) -> bool:
+        """Return whether the trial fails on this machine as well, unchanged; one that was run here has."""
+        record = self.record
+        if self.case.record is None:
+            return True
+        seen = self._run(self._cut(record), self.case.workload, self.unkept, record)
+        if seen.outcome is not Outcome.STABLE:
+            return True
+        self._note("unchanged", "the same trial on this machine", f"not reproduced: {seen.message}", None)
+        return False
+
+    def _run(
+        self, plan: TrialPlan, workload: Workload, setup: TrialSetup, record: TrialRecord
+    ) -> TrialRecord:
+        """Return what comes of a trial, judged as the failed one was."""
+        seen = run_trial(plan, workload, setup)
+        return self._beside_gentle(seen) if record.outcome is Outcome.COLLAPSED else seen
+
     def _has_time(self, num_steps: int, record: TrialRecord) -> bool:
-        """Return whether a change can be tried before the time is up, at the pace of the trial."""
-        pace_s = record.train_s / max(record.steps, 1)
+        """Return whether a change can be tried before the time is up, at the pace of this machine."""
+        pace_s = self.step_s or record.train_s / max(record.steps, 1)
         left_s = self.case.time_limit_s - (time.monotonic() - self.began)
         return pace_s * num_steps < min(left_s, SHARE_PER_CURE * self.case.time_limit_s)
 

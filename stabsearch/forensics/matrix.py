@@ -31,6 +31,8 @@ class Matrix:
     """(weights, precision) -> what was seen; weights are ``initial`` or ``captured``."""
     with_gradients: bool
     """Whether gradients count: the step's losses were finite."""
+    is_elsewhere: bool = False
+    """True when the step broke on another kind of device: its numbers overflow elsewhere."""
     origin: Localisation | None = None
     """Where the first non-finite number comes from, in the first cell that is bad."""
 
@@ -64,7 +66,8 @@ def replay_matrix(bundle: Bundle, workload: Workload, plan: TrialPlan, setup: Tr
         found = Matrix(cells, with_gradients)
         bad = next(((n, p) for n, p in cells if not found.is_finite(n, p)), None)
         origin = _origin(trainer, models[bad[0]], window[-1], bad[1]) if bad else None
-    return Matrix(cells, with_gradients, origin)
+    is_elsewhere = bundle.manifest.numerics.device != device.type
+    return Matrix(cells, with_gradients, is_elsewhere, origin)
 
 
 def _captured(bundle: Bundle, workload: Workload, plan: TrialPlan) -> Any:

@@ -66,6 +66,8 @@ def _replayed(facts: Facts) -> Cause | None:
     matrix, record = facts.matrix, facts.record
     if matrix is None or record is None or record.outcome is Outcome.SCALE_FLOOR:
         return None  # a scale that never settles overflows with its scale only, and replays have none
+    if matrix.is_elsewhere:
+        return None  # what the worker saw on its own device stands
     planned = record.plan.precision
     return cause_of_replays(
         initial_fp32=matrix.is_finite("initial", "fp32"),

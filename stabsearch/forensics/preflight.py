@@ -40,14 +40,20 @@ class Preflight:
     """What is trained; None where the table already speaks against it."""
 
 
-def preflight(sweep: Sweep) -> Preflight:
+def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
     """Return what the whole data set, the model, the settings and the machine say of starting.
+
+    Args:
+        sweep: what is to be run.
+        asks_for_devices: whether trials run from here, so that their devices have to be there.
 
     Raises:
         UserError: something cannot be read or understood at all; its key says which part of the
             sweep. What can be read and is wrong is a finding.
     """
-    _check_settings(sweep)
+    check_training(sweep.training.arguments, sweep.budget.schedule)
+    if asks_for_devices:
+        _check_precisions(sweep)
     table = read_table(sweep.task)
     found: list[Finding] = []
     if table is not None:
@@ -60,8 +66,7 @@ def preflight(sweep: Sweep) -> Preflight:
     return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload)
 
 
-def _check_settings(sweep: Sweep) -> None:
-    check_training(sweep.training.arguments, sweep.budget.schedule)
+def _check_precisions(sweep: Sweep) -> None:
     for i, precision in enumerate(sweep.search.precision):
         check_precision(
             precision,

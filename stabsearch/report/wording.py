@@ -218,7 +218,9 @@ def next_step(sweep: Sweep, answer: Answer, records: tuple[TrialRecord, ...]) ->
                 "loss first. " + _first_message(records)
             ).strip()
         case Verdict.DATA_FAULT:
-            return ("Repair or drop the rows at fault, then run again. " + _first_message(records)).strip()
+            return (
+                "Repair or drop the rows at fault, then run it under another name. " + _first_message(records)
+            ).strip()
 
 
 def _confirm(answer: Answer) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stabsearch.config.load import load_sweep
 from stabsearch.records import Cause, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.search.canary import canary_plan
+from stabsearch.search.folder import SweepFolder
 from stabsearch.sweep.prepared import Prepared, placed, resolved_with
 from stabsearch.sweep.setting_up import BAD_BATCHES, trial_driver, trial_setup
 
@@ -34,7 +35,8 @@ def diagnose_sweep(sweep: Path | str, overrides: Sequence[str] = ()) -> Diagnosi
 
     loaded = load_sweep(Path(sweep), overrides)
     with placed(loaded.source):
-        found = preflight(loaded.sweep)
+        SweepFolder(loaded.sweep).check()
+        found = preflight(loaded.sweep, asks_for_devices=False)
         if found.workload is None or any(finding.is_fault for finding in found.findings):
             return from_findings(found.findings)
         prepared = resolved_with(loaded, found)
@@ -67,6 +69,8 @@ def explain(
     from stabsearch.task.registry import build_workload
 
     bundle = folder / BAD_BATCHES / worst.bundle if worst.bundle else None
+    if worst.plan.precision == "tf32":  # which no CPU has; what is said of it here is said of fp32
+        worst = replace(worst, plan=replace(worst.plan, precision="fp32"))
     case = Case(workload or build_workload(prepared.sweep.task), worst.plan, local(prepared), worst, bundle)
     return diagnose(case, prepared.findings if findings is None else findings)
 
@@ -77,6 +81,7 @@ def worst_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
     Faults of data or loss first, then the canary, then the failure at the lowest learning rate; among
     failures of one rate the one whose bad batch is kept.
     """
+    records = [record for record in records if record.plan.stage is not Stage.RAMP]
     failed = [
         record for record in records if record.outcome.is_failure or record.outcome is Outcome.DATA_FAULT
     ]

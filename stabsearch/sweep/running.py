@@ -94,8 +94,9 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
         num_before = len(study.records)
         status, stopped = _driven(prepared, campaign)
         result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
-        result = _explained(result, prepared, view, is_new=len(study.records) > num_before)
         write(result)
+        if stopped is None:
+            result, stopped = _explained(result, prepared, view, is_new=len(study.records) > num_before)
         delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
         if delivery.problem:
             view.message(f"MLflow: {delivery.problem}")
@@ -104,16 +105,29 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
     return replace(result, delivery=delivery)
 
 
-def _explained(result: SweepResult, prepared: Prepared, view: View, is_new: bool) -> SweepResult:
-    """Return the result with the cause named, where nothing safe was found."""
+def _explained(
+    result: SweepResult, prepared: Prepared, view: View, is_new: bool
+) -> tuple[SweepResult, BaseException | None]:
+    """Return the result with the cause named, where nothing safe was found, and what interrupted that.
+
+    The answer stands without it and has been written: nothing that goes wrong here takes it away.
+    """
     worst = worst_trial(result.findings.records)
     if result.answer.verdict not in ASKS_WHY or worst is None:
-        return result
+        return result, None
     known = None if is_new else stored_diagnosis(result.folder)
-    if known is None:
-        view.message("looking for the cause: the debugging ladder")
-        known = write_diagnosis(explain(prepared, worst, result.folder), result.folder)
-    return result.explained(known)
+    try:
+        if known is None:
+            view.message("looking for the cause: the debugging ladder")
+            known = write_diagnosis(explain(prepared, worst, result.folder), result.folder)
+    except KeyboardInterrupt as stop:
+        return result, stop
+    except Exception as error:  # noqa: BLE001 - the answer is there, only its reason is not
+        view.message(f"no cause could be looked for: {type(error).__name__}: {error}")
+        return result, None
+    result = result.explained(known)
+    write(result)
+    return result, None
 
 
 def _check_same(study: SweepStudy, prepared: Prepared) -> None:

@@ -84,7 +84,9 @@ def attribute_error(guard: Guard, workload: Workload, plan: TrialPlan, error: Ex
     replays = _Replays(guard, workload, plan, Rerun(guard.trainer, window))
     seen = replays.seen(replays.initial, "fp32")
     if not seen.error.startswith(type(error).__name__):
-        return crash
+        again = replays.seen(replays.captured, "fp32")
+        is_theirs = again.error.startswith(type(error).__name__) and not again.are_outputs_finite
+        return Attribution(Outcome.NONFINITE, Cause.LEARNING_RATE) if is_theirs else crash
     suspects = replays.suspects(first=len(guard.window) - 1)
     if suspects.is_specific or (in_loss and isinstance(error, IndexError)):
         return Attribution(Outcome.DATA_FAULT, Cause.DATA, suspects)

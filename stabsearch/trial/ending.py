@@ -35,7 +35,8 @@ def decided(record: TrialRecord, live: LiveTrial, workload: Workload, setup: Tri
     bad = live.guard.log.bad
     if bad:
         record = replace(record, first_bad_step=bad.step, message=bad.message)
-        attribution = attribute(live.guard, workload, record.plan, Outcome.NONFINITE)
+        attribution, note = _asked(live, workload, record, Outcome.NONFINITE)
+        record = replace(record, message=record.message + note)
         return _attributed(record, live, workload, setup, attribution)
     if live.finding:
         return _found(record, live, workload, setup, live.finding)
@@ -59,6 +60,18 @@ def raised(
         return record
     record = replace(record, first_bad_step=live.guard.log.step)
     return _attributed(record, live, workload, setup, attribution, error=record.message)
+
+
+def _asked(
+    live: LiveTrial, workload: Workload, record: TrialRecord, failure: Outcome
+) -> tuple[Attribution, str]:
+    """Return what the replays say; where they cannot be made the failure stands, with a note why."""
+    try:
+        return attribute(live.guard, workload, record.plan, failure), ""
+    except Exception as error:  # noqa: BLE001 - what was measured must not be lost to what explains it
+        reason = (str(error).strip() or "no message").splitlines()[0]
+        note = f"; its cause could not be looked for: {type(error).__name__}: {reason}"
+        return Attribution(failure, Cause.UNKNOWN), note
 
 
 def _attributed(
@@ -98,7 +111,8 @@ def _found(
     record = replace(record, first_bad_step=finding.step, message=finding.message)
     if finding.outcome is not Outcome.SCALE_FLOOR:
         return replace(record, outcome=finding.outcome, cause=Cause.LEARNING_RATE)
-    attribution = attribute(live.guard, workload, record.plan, finding.outcome)
+    attribution, note = _asked(live, workload, record, finding.outcome)
+    record = replace(record, message=record.message + note)
     if attribution.cause is Cause.LEARNING_RATE:
         # every gradient is finite with a loss scale of 1: it is the scaling that never settled
         attribution = replace(attribution, cause=Cause.PRECISION_AFTER_DRIFT)

@@ -82,3 +82,20 @@ def test_check_with_a_canary_that_breaks(
     data = json.loads(stabsearch("check", path, "--json").out)
     assert (data["canary"]["outcome"], data["canary"]["cause"]) == ("nonfinite", "learning_rate")
     assert not (path.parent / "runs").exists()
+
+
+def test_a_sweep_that_was_edited_since(stabsearch: Command, sweep_file: SweepFile) -> None:
+    """Its trials ran on another model: refused in two lines, as run refuses it."""
+    path = sweep_file(search=HOT)
+    stabsearch("run", path, "--quiet")
+    said = stabsearch("diagnose", path, "--set", "task.hidden_size=32")
+    assert said.code == 2
+    assert "holds a different sweep: task.hidden_size" in said.err
+
+
+def test_a_sweep_for_a_gpu_is_diagnosed_where_there_is_none(
+    stabsearch: Command, sweep_file: SweepFile
+) -> None:
+    """The ladder climbs on the CPU."""
+    path = sweep_file(resources={"driver": "inline", "gpus_per_trial": 1})
+    assert stabsearch("diagnose", path).code == 0

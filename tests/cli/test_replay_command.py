@@ -242,3 +242,17 @@ def test_a_folder_that_cannot_be_written(stabsearch: Command, poisoned: Path, tm
     assert said.code == 0
     assert named(said)["script"][0].startswith("not written")
     assert json.loads(stabsearch("replay", folder, "--json").out)["script"] is None
+
+
+def test_a_link_where_the_script_goes_is_replaced_and_not_followed(
+    stabsearch: Command, huge: Path, tmp_path: Path
+) -> None:
+    """A bundle comes from somebody else: its links must not choose what is overwritten."""
+    bundle = shutil.copytree(huge, tmp_path / "bundle")
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    (bundle / "reproduce.py").unlink(missing_ok=True)
+    (bundle / "reproduce.py").symlink_to(victim)
+    assert stabsearch("replay", bundle).code == 0
+    assert victim.read_text() == "mine"
+    assert not (bundle / "reproduce.py").is_symlink()

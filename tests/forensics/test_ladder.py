@@ -1,5 +1,7 @@
 """The debugging ladder on real trials: one cause each, with the evidence for it."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +17,17 @@ from trial_samples import (
     too_large_for_fp16,
 )
 
+from stabsearch.config import QuickstartTask
 from stabsearch.errors import ExitCode
+from stabsearch.forensics.cures import is_odd
 from stabsearch.forensics.diagnosis import Diagnosis
 from stabsearch.forensics.finding import Finding, Severity
 from stabsearch.forensics.ladder import Case, diagnose
-from stabsearch.records import Cause
+from stabsearch.records import Cause, Outcome
+from stabsearch.task.quickstart import build_quickstart
+from stabsearch.testing.records import record_of
+from stabsearch.trial.arguments import trial_arguments
+from stabsearch.trial.run import run_trial
 
 
 def quiet_odd(**changes: Any) -> Odd:
@@ -112,9 +120,6 @@ def test_the_ladder_looks_for_itself() -> None:
 
 def test_useless_at_the_horizon_is_a_failure_too() -> None:
     """A loss that goes flat at a high rate is told by a gentle trial beside it."""
-    from stabsearch.config import QuickstartTask
-    from stabsearch.task.quickstart import build_quickstart
-
     larger = build_quickstart(QuickstartTask(num_rows=256, hidden_size=32))
     found = diagnose(case(larger, learning_rate=0.05, horizon=39), findings=())
     assert found.cause is Cause.LEARNING_RATE
@@ -151,3 +156,58 @@ def test_dropout_is_no_obstacle() -> None:
         case(quiet_odd(change_model=no_dropout), learning_rate=1e20, max_grad_norm=0.0), findings=()
     )
     assert still.cause is Cause.LEARNING_RATE
+
+
+def failed_elsewhere(subject: Case, **changes: Any) -> Case:
+    """Return the case with a record of another machine, on which the trial is said to have failed."""
+    record = replace(record_of(subject.plan, Outcome.NONFINITE), cause=Cause.LEARNING_RATE, **changes)
+    return replace(subject, record=record)
+
+
+def test_what_does_not_fail_here_is_cured_by_nothing() -> None:
+    """Whatever is changed, a trial that is sound here ends well; the worker's word stands."""
+    odd = case(training={"adam_beta2": 0.9})
+    found = diagnose(failed_elsewhere(odd, first_bad_step=3), findings=())
+    assert found.cause is Cause.LEARNING_RATE
+    assert [each.seen.split(":")[0] for each in found.evidence if each.rung == "unchanged"] == [
+        "not reproduced"
+    ]
+    assert {"learning rate", "optimizer", "weights"}.isdisjoint(rungs(found))
+
+
+def test_default_settings_are_not_odd_because_they_are_written_down() -> None:
+    """An optimizer named by its default is the default."""
+    subject = case()
+    trainer = subject.workload.trainer(trial_arguments(subject.plan, subject.setup, "unused"), 1)
+    assert not is_odd(trainer, {"optim": "adamw_torch_fused", "adam_beta1": 0.9, "adam_epsilon": 1e-8})
+    assert is_odd(trainer, {"adam_beta1": 0.8})
+
+
+def test_only_the_failed_trial_leaves_a_bundle(tmp_path: Path) -> None:
+    """Changes that fail as well keep nothing: their batches are nobody's."""
+    subject = case(learning_rate=1e20, max_grad_norm=0.0)
+    kept = replace(subject.setup, bundle_dir=str(tmp_path / "bad"), max_bundle_bytes=10**9)
+    found = diagnose(replace(subject, setup=kept), findings=())
+    assert rungs(found)["clip"] == [False]
+    assert [path.parent.name for path in (tmp_path / "bad").glob("*/bundle.json")] == ["0000"]
+    assert found.bundle == str(tmp_path / "bad" / "0000")
+
+
+def test_a_bundle_that_is_gone_is_not_offered(tmp_path: Path) -> None:
+    """The ladder goes on without it, and says so."""
+    hot = failed_elsewhere(case(learning_rate=1e20, max_grad_norm=0.0), bundle="0007", first_bad_step=2)
+    found = diagnose(replace(hot, bundle=tmp_path / "0007"), findings=())
+    assert (found.cause, found.bundle) == (Cause.LEARNING_RATE, "")
+    assert any("no bundle at" in each.seen for each in found.evidence)
+
+
+def test_a_bundle_of_another_model_is_evidence_of_nothing(tmp_path: Path) -> None:
+    """A sweep that was edited since: the stored step does not fit, and nothing crashes."""
+    subject = case(learning_rate=1e20, max_grad_norm=0.0)
+    kept = replace(subject.setup, bundle_dir=str(tmp_path), max_bundle_bytes=10**9)
+    record = run_trial(subject.plan, subject.workload, kept)
+    wider = build_quickstart(QuickstartTask(num_rows=64, num_classes=2, hidden_size=24, num_hidden_layers=1))
+    other = Case(wider, subject.plan, subject.setup, record, tmp_path / record.bundle)
+    found = diagnose(other, findings=())
+    assert found.cause is Cause.LEARNING_RATE
+    assert any("does not fit" in each.seen for each in found.evidence)

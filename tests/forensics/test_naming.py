@@ -108,3 +108,11 @@ def test_a_scale_at_its_floor_is_not_replayed_without_its_scale() -> None:
     """Every cell is finite without the scale; the worker's word stands."""
     record = failed(Outcome.SCALE_FLOOR, cause=Cause.PRECISION_AFTER_DRIFT)
     assert name_cause(Facts(record=record, matrix=matrix())) is Cause.PRECISION_AFTER_DRIFT
+
+
+def test_another_kind_of_device_overflows_elsewhere() -> None:
+    """A step that broke on a GPU is replayed on a CPU as evidence only; what the worker saw stands."""
+    record = failed(cause=Cause.LEARNING_RATE)
+    here = matrix(initial=False, captured_fp32=False, captured=False)
+    assert name_cause(Facts(record=record, matrix=here)) is Cause.PRECISION_AT_INIT
+    assert name_cause(Facts(record=record, matrix=replace(here, is_elsewhere=True))) is Cause.LEARNING_RATE

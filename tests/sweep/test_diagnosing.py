@@ -104,8 +104,7 @@ def test_a_fault_of_the_data_stops_the_sweep_with_its_row(
 def test_nothing_stable_is_explained_once(tmp_path: Path) -> None:
     """The ladder is climbed at the end, and not again when the finished sweep is run or read once more."""
     view = NotedView()
-    hot = tiny(tmp_path, search={"learning_rate": {"low": 1e18, "high": 1e20}, "warmup": [0],
-                                 "precision": ["fp32"]})  # fmt: skip
+    hot = tiny(tmp_path, search=HOT)
     result = run_sweep(hot, view_for=lambda *_: view)
     assert result.answer.verdict is Verdict.NOTHING_SAFE
     assert result.diagnosis is not None
@@ -121,9 +120,7 @@ def test_nothing_stable_is_explained_once(tmp_path: Path) -> None:
 
 def test_no_bundles_by_request(tmp_path: Path) -> None:
     """A budget of nothing keeps nothing, and the sweep is explained all the same."""
-    hot = tiny(tmp_path, search={"learning_rate": {"low": 1e18, "high": 1e20}, "warmup": [0],
-                                 "precision": ["fp32"]}, bad_batches={"max_gib": 0})  # fmt: skip
-    result = run_sweep(hot)
+    result = run_sweep(tiny(tmp_path, search=HOT, bad_batches={"max_gib": 0}))
     assert not (result.folder / "bad_batches").exists()
     assert result.diagnosis is not None
     assert result.diagnosis["cause"] == "learning_rate"
@@ -154,3 +151,35 @@ def test_a_machine_that_answers_differently_needs_one_too() -> None:
     flipped = failed(1, 1e-3, Outcome.CRASHED, cause=Cause.HARDWARE_OR_NONDETERMINISM)
     crashed = failed(2, 1e-4, Outcome.CRASHED)
     assert worst_trial([crashed, flipped]) is flipped
+
+
+def test_ramps_need_no_explanation() -> None:
+    """They are meant to break."""
+    ramp = failed(1, 1.0)
+    ramp = replace(ramp, plan=replace(ramp.plan, stage=Stage.RAMP, ramp_from=1e-5))
+    assert worst_trial([ramp]) is None
+
+
+HOT = {"learning_rate": {"low": 1e18, "high": 1e20}, "warmup": [0], "precision": ["fp32"]}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no room")])
+def test_the_answer_stands_without_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Whatever ends the ladder, all reports have been written before it; Ctrl-C still interrupts."""
+
+    def breaks(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("stabsearch.sweep.running.explain", breaks)
+    view = NotedView()
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(tiny(tmp_path, search=HOT), view_for=lambda *_: view)
+    else:
+        assert run_sweep(tiny(tmp_path, search=HOT), view_for=lambda *_: view).diagnosis is None
+        assert "no cause could be looked for: RuntimeError: no room" in view.said
+    assert {"trials.csv", "report.html", "frontier.json"} <= {
+        p.name for p in (tmp_path / "runs/tiny").iterdir()
+    }

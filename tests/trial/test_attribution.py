@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from odd_models import SteepInHalf
+from transformers import Trainer
 from trial_samples import (
     BuggyTrainer,
     NanLoss,
@@ -199,3 +200,39 @@ def test_weights_that_are_broken_from_the_start(tiny: TextClassification) -> Non
 
     record = run_trial(plan(), Odd(tiny, change_model=poison), setup())
     assert ended(record) == (Outcome.DATA_FAULT, Cause.INITIALISATION)
+
+
+def test_a_failure_without_an_explanation_is_still_a_failure(
+    tiny: TextClassification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for a second model: the NaN was measured all the same, and the note says what is missing."""
+
+    def no_room(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("no room for a second model")
+
+    monkeypatch.setattr("stabsearch.trial.ending.attribute", no_room)
+    record = run_trial(
+        plan(learning_rate=1e20, max_grad_norm=0.0), Odd(tiny, change_model=no_dropout), setup()
+    )
+    assert ended(record) == (Outcome.NONFINITE, Cause.UNKNOWN)
+    assert record.first_bad_step == 2
+    assert "its cause could not be looked for: OutOfMemoryError: no room" in record.message
+
+
+class Careful(Trainer):
+    """A user's loss that raises by itself where the model's outputs are not finite."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        outputs = model(**inputs)
+        if not bool(torch.isfinite(outputs.logits).all()):
+            raise FloatingPointError("logits are not finite")
+        return outputs.loss
+
+
+def test_a_training_that_raises_on_its_own_nan_has_failed(tiny: TextClassification) -> None:
+    """It raises on the weights that training made and not on the initial ones: evidence, no crash."""
+    careful = Odd(tiny, Careful, change_model=no_dropout)
+    record = run_trial(plan(learning_rate=1e20, max_grad_norm=0.0), careful, setup())
+    assert ended(record) == (Outcome.NONFINITE, Cause.LEARNING_RATE)
+    assert record.first_bad_step == 2
+    assert "logits are not finite" in record.message
