@@ -49,7 +49,7 @@ class MicroBatch:
     """One micro-batch of an optimizer step."""
 
     inputs: Mapping[str, Any]
-    """What the collator made, as the model's keyword arguments."""
+    """What the collator made, as the model's keyword arguments; empty when it has no names."""
     rng: RngState
     """Random generators before the forward."""
     num_items: Any = None
@@ -60,6 +60,20 @@ class MicroBatch:
     """Buffers that a forward changes (running statistics), as they were before it."""
     number: int = 0
     """1-based micro-batch since the start of training."""
+    nameless: Any = None
+    """What the collator made when that is no mapping, such as a tuple; a bundle cannot hold it."""
+
+    @classmethod
+    def of(cls, batch: Any, rng: RngState, **known: Any) -> MicroBatch:
+        """Return a micro-batch that holds whatever the collator made."""
+        if isinstance(batch, Mapping) or hasattr(batch, "keys"):
+            # a shallow copy: label smoothing and custom losses pop the labels out of the dictionary
+            return cls(dict(batch), rng, **known)
+        return cls({}, rng, nameless=batch, **known)
+
+    def batch(self) -> Any:
+        """Return what a training step takes; a mapping is a copy, for steps that pop things out of it."""
+        return dict(self.inputs) if self.nameless is None else self.nameless
 
     @property
     def num_rows(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset
+from transformers.trainer_utils import has_length
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -54,11 +55,16 @@ class RowNumbers:
         while hasattr(inner, "base_dataloader"):  # Accelerate's shard around torch's own
             inner = inner.base_dataloader
         sampler = getattr(inner, "batch_sampler", None)
-        if sampler is not None and not isinstance(inner.dataset, IterableDataset):
+        if sampler is not None and not isinstance(getattr(inner, "dataset", None), IterableDataset):
             # past DataLoader.__setattr__, which refuses to exchange a sampler
             inner.__dict__["batch_sampler"] = _Heard(sampler, self._waiting)
-            self._num_batches = len(loader)
+            self._num_batches = self._epoch_length(loader)
         return loader
+
+    def _epoch_length(self, loader: Any) -> int:
+        """Return the batches of an epoch; to the Trainer, a loader without a length has one epoch."""
+        args = self._trainer.args
+        return len(loader) if has_length(loader) else args.max_steps * args.gradient_accumulation_steps
 
 
 def _numbers(batch: Any) -> tuple[int, ...] | None:

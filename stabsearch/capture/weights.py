@@ -50,7 +50,16 @@ def num_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
 
 def nonfinite_weights(model: torch.nn.Module) -> list[str]:
     """Return the names of the parameters that hold a NaN or an infinity."""
-    return [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    return [name for name, weight in model.named_parameters() if not _is_finite(weight.detach())]
+
+
+def _is_finite(weight: torch.Tensor) -> bool:
+    """Return whether all numbers are finite; those of a dtype that cannot be asked (float8) count as such."""
+    try:
+        finite = torch.isfinite(weight)
+    except NotImplementedError:
+        return True
+    return finite.is_meta or bool(finite.all())
 
 
 def _named(model: torch.nn.Module) -> chain[tuple[str, torch.Tensor]]:

@@ -18,7 +18,7 @@ class BadNumber:
 
     kind: BadKind
     step: int
-    """1-based optimizer step that it belongs to; that step's update never happened."""
+    """1-based optimizer step that it belongs to; its update never happened, unless a weight is bad."""
     micro_batch: int
     """1-based micro-batch since the start of training."""
     value: float

@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 class TrainingBroke(Exception):  # noqa: N818 - it names what happened to the user's run
     """A loss or gradient was not finite; the weights are those from before the bad update.
 
+    Or the weights themselves were not (``bad.kind`` is ``weight``): an optimizer spoiled them.
+
     Attributes:
         bad: the first bad number, with its optimizer step and micro-batch.
         bundle: folder that holds the bad batch, for ``stabsearch replay``; None when none was kept.
+        note: what else is known: that the weights were bad before, or why no bundle was kept; or empty.
     """
 
-    def __init__(self, bad: BadNumber) -> None:
-        super().__init__(bad.message)
-        self.bad = bad
-        self.bundle: Path | None = None
+    def __init__(self, bad: BadNumber, bundle: Path | None = None, note: str = "") -> None:
+        super().__init__(f"{bad.message}; {note}" if note else bad.message)
+        self.bad, self.bundle, self.note = bad, bundle, note
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Guard:
         """Start over: a training begins, or goes on after so many updates."""
         self.log = GuardLog(steps_before=global_step)
         self.first_skipped, self._is_new_window, self._is_left_out = None, True, False
+        self._norm = None
         self._rows.resumed_at(global_step)
 
     def _training_step(
@@ -167,10 +170,9 @@ class Guard:
         return loss
 
     def _micro_batch(self, inputs: Any, num_items: Any) -> MicroBatch:
-        # a shallow copy: label smoothing and custom losses pop the labels out of the dictionary
-        return MicroBatch(
-            inputs=dict(inputs),
-            rng=RngState.now(),
+        return MicroBatch.of(
+            inputs,
+            RngState.now(),
             num_items=num_items,
             rows=self._rows.take(),
             buffers=self._buffers.before_forward(self.trainer.model),
@@ -209,9 +211,11 @@ class Guard:
     def _clip(
         self, original: Callable[..., Any], parameters: Any, max_norm: float, *rest: Any, **named: Any
     ) -> Any:
-        self._norm = original(parameters, max_norm, *rest, **named)
+        norm = original(parameters, max_norm, *rest, **named)
+        # a Trainer may clip in parts; in double precision, for the square of a large norm is not finite
+        self._norm = norm if self._norm is None else math.hypot(float(self._norm), float(norm))
         self.max_grad_norm = float(max_norm)
-        return self._norm
+        return norm
 
     def before_update(self) -> None:
         """Take the update's numbers; a bad one stops the training, or leaves the update out."""

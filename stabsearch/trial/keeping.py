@@ -22,7 +22,7 @@ from stabsearch.capture.store import BundleStore, Kept
 from stabsearch.capture.weights import num_bytes, weights_of
 from stabsearch.trial.described import model_ref, numerics_of, trainer_ref
 from stabsearch.trial.machine import machine
-from stabsearch.trial.stored_batch import stored_window
+from stabsearch.trial.stored_batch import fingerprint, stored_window
 
 if TYPE_CHECKING:
     from stabsearch.trial.attribution import Attribution
@@ -47,8 +47,9 @@ class Told:
 def keep_bundle(guard: Guard, store: BundleStore, name: str, told: Told) -> Kept:
     """Return where the failure is kept, having written it unless one of its kind is there.
 
-    One bundle is kept per signature: what was bad, in which precision, for which cause. Nothing that goes
-    wrong here is raised: the failure of the training is the result, not that of writing it down.
+    One bundle is kept per signature: what was bad, in which precision, and for which cause; where nobody
+    looked for causes (a watched training), in which batch. Nothing that goes wrong here is raised: the
+    failure of the training is the result, not that of writing it down.
     """
     # updates that the loss scaler skipped are over and done with when a step raises
     update = guard.current if told.error else guard.suspect
@@ -84,7 +85,7 @@ def _contents(
         numerics=numerics_of(guard.trainer, update.loss_scale),
         window=batch.refs,
         aliases=aliases,
-        digest=attribution.digest if attribution else told.again(),
+        digest=attribution.digest if attribution else _digest(told),
         outcome=attribution.outcome.value if attribution else "",
         cause=attribution.cause.value if attribution else "",
         suspects=attribution.suspects if attribution else Suspects(),
@@ -96,6 +97,14 @@ def _contents(
         machine=machine(),
     )
     return manifest, tensors
+
+
+def _digest(told: Told) -> Digest:
+    """Return what the step gives when it is run again; nothing when there is no memory left for that."""
+    try:
+        return told.again()
+    except Exception:  # noqa: BLE001 - memory, or a user's step: the bundle can be replayed all the same
+        return Digest()
 
 
 def _learning_rate(guard: Guard, bad: FirstBad) -> float:
@@ -112,6 +121,8 @@ def _signature(guard: Guard, update: Update, told: Told) -> str:
     if attribution:
         cause = attribution.cause.value
         rows = ",".join(map(str, attribution.suspects.rows)) if attribution.suspects.is_specific else ""
+    elif told.plan is None:  # a watched training: no cause is known, and any other batch may have another
+        rows = fingerprint(update.window)
     return "|".join(
         (bad.kind, bad.text, numerics_of(guard.trainer, update.loss_scale).precision, cause, rows)
     )

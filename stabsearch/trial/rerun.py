@@ -107,6 +107,7 @@ class Rerun:
                 for micro_batch in self.window:
                     self._step(model, micro_batch, ear)
             except (torch.OutOfMemoryError, MemoryError):
+                model.zero_grad(set_to_none=True)
                 raise  # says nothing about the step
             except Exception as error:  # noqa: BLE001 - what a step raises is what is asked for
                 ear.error = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
@@ -121,7 +122,7 @@ class Rerun:
             restore_buffers(trainer.model, micro_batch.buffers)
         micro_batch.rng.restore()
         known = len(ear.losses)
-        loss = trainer.training_step(model, dict(micro_batch.inputs), micro_batch.num_items)
+        loss = trainer.training_step(model, micro_batch.batch(), micro_batch.num_items)
         if len(ear.losses) == known:  # an override that back-propagates by itself
             ear.losses.append(float(loss.detach()))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from stabsearch.capture.bits import digest
 from stabsearch.capture.manifest import MicroBatchRef
 from stabsearch.capture.tree import Node, NotStorable, take_apart
 
@@ -37,6 +40,23 @@ def stored_window(trainer: Trainer, window: Sequence[MicroBatch]) -> StoredBatch
         _ref(trainer, each, f"micro{place}", changed, stored) for place, each in enumerate(window)
     )
     return stored
+
+
+def fingerprint(window: Sequence[MicroBatch]) -> str:
+    """Return a checksum of the inputs, as far as they can be stored: equal for equal batches."""
+    stored, found = StoredBatch(), hashlib.sha256()
+    for place, each in enumerate(window):
+        nodes = _inputs(each, f"micro{place}", stored)
+        found.update(json.dumps([each.rows, nodes, *_nameless(each, place, stored)]).encode())
+    found.update(digest(stored.tensors.values()).encode())
+    return found.hexdigest()[:16]
+
+
+def _nameless(micro_batch: MicroBatch, place: int, stored: StoredBatch) -> list[Node]:
+    try:
+        return [take_apart(micro_batch.nameless, f"micro{place}", stored.tensors)]
+    except NotStorable:
+        return []
 
 
 def _changed_buffers(window: Sequence[MicroBatch]) -> set[str]:
@@ -77,7 +97,9 @@ def _added(values: Mapping[str, torch.Tensor], name: str, tensors: dict[str, tor
 
 
 def _inputs(micro_batch: MicroBatch, name: str, stored: StoredBatch) -> dict[str, Node]:
-    inputs = {}
+    inputs: dict[str, Node] = {}
+    if micro_batch.nameless is not None:
+        stored.unstorable["the whole batch"] = f"{type(micro_batch.nameless).__name__} without names"
     for key, value in micro_batch.inputs.items():
         try:
             inputs[str(key)] = take_apart(value, f"{name}.{key}", stored.tensors)

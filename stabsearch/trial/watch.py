@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from transformers import TrainerCallback
 from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_utils import TrainOutput
 
-from stabsearch.capture.store import BundleStore
+from stabsearch.capture.manifest import Digest
+from stabsearch.capture.store import BundleStore, Kept
 from stabsearch.capture.weights import nonfinite_weights
 from stabsearch.trial.guard import BadNumber
 from stabsearch.trial.instrument import Guard, TrainingBroke
@@ -19,8 +22,6 @@ from stabsearch.trial.rerun import Rerun
 
 if TYPE_CHECKING:
     from transformers import Trainer
-
-    from stabsearch.capture.manifest import Digest
 
 __all__ = ["NonfiniteUpdate", "TrainingBroke", "watch"]
 
@@ -44,14 +45,15 @@ def watch(
     The raw loss of every micro-batch is checked before it is back-propagated, the gradient norm of
     every update before the optimizer steps. Nothing else changes: a training that stays finite ends
     with bitwise the same weights. Updates that the fp16 loss scaler skips are normal and go on.
-    A checkpoint is written only while all weights are finite: an optimizer can divide by zero.
+    An optimizer can still make NaN of finite gradients (it divides by zero). That is looked for before
+    each checkpoint, at the end of the training, and before ``save_model``: such weights are never written.
 
     Args:
         trainer: any Trainer, before ``train()``.
         on_failure: ``raise``: ``train()`` raises ``TrainingBroke``. ``stop``: ``train()`` returns; nothing
             is evaluated or saved any more, and the weights are those from before the bad update.
             ``warn``: the bad update is left out with a ``NonfiniteUpdate`` warning, and training goes on.
-        bundle_dir: where to keep the first bad batch of each kind, for ``stabsearch replay``; None: nowhere.
+        bundle_dir: where to keep each bad batch, once, for ``stabsearch replay``; None: nowhere.
         max_bundles_gib: disk budget of ``bundle_dir``, GiB.
 
     Raises:
@@ -79,45 +81,84 @@ class _Watcher:
         self.guard = Guard(trainer, on_bad=self._on_bad)
         if on_failure == "warn":
             trainer.args.logging_nan_inf_filter = shows_mean  # one NaN would fill every later log
-        self._save = trainer._save_checkpoint
-        trainer._save_checkpoint = self._save_if_sound
+        for name, refused in (
+            ("_save_checkpoint", "no checkpoint written"),
+            ("save_model", "no model written"),
+        ):
+            setattr(trainer, name, self._if_sound(getattr(trainer, name), refused))
+        trainer.callback_handler.callbacks.insert(0, _AtTheEnd(self))  # before those that publish the model
 
     def _on_bad(self, bad: BadNumber) -> None:
-        folder = self._keep(bad)
-        if self._on_failure == "warn":
-            place = f"; its batch is kept in {folder}" if folder else ""
-            warnings.warn(f"{bad.message}: update left out{place}", NonfiniteUpdate, stacklevel=2)
-            return
-        broke = TrainingBroke(bad)
-        broke.bundle = folder
-        raise broke
+        names = self._spoiled()
+        kept = self._keep(bad)
+        notes = [_bad_before(names)] if names else []
+        if kept.folder is None and kept.note:
+            notes.append(f"its batch is not kept: {kept.note}")
+        if self._on_failure != "warn":
+            raise TrainingBroke(bad, kept.folder, "; ".join(notes))
+        if kept.folder:
+            notes.append(f"its batch is kept in {kept.folder}")
+        warnings.warn("; ".join([f"{bad.message}: update left out", *notes]), NonfiniteUpdate, stacklevel=2)
 
-    def _keep(self, bad: BadNumber) -> Path | None:
+    def _spoiled(self) -> list[str]:
+        trainer = self.guard.trainer
+        # weights that are shared out can be asked only by all processes at once, and this may be one of them
+        return [] if trainer.accelerator.num_processes > 1 else nonfinite_weights(trainer.model)
+
+    def _keep(self, bad: BadNumber) -> Kept:
         if self._store is None:
-            return None
+            return Kept(None)
         told = Told(again=self._digest)
-        return keep_bundle(self.guard, self._store, f"step-{bad.step:06d}", told).folder
+        return keep_bundle(self.guard, self._store, f"step-{bad.step:06d}", told)
 
     def _digest(self) -> Digest:
+        if self.guard.trainer.accelerator.num_processes > 1:
+            return Digest()  # the forward of one process would wait for the others for ever
         update = self.guard.suspect
         with self.guard.paused():
             return Rerun(self.guard.trainer, update.window).as_trained(update.loss_scale).digest
 
-    def _save_if_sound(self, *args: Any, **kwargs: Any) -> Any:
-        """Save a checkpoint, unless the optimizer made weights of it that no later step can mend."""
+    def _if_sound(self, save: Callable[..., Any], refused: str) -> Callable[..., Any]:
+        def saved(*args: Any, **kwargs: Any) -> Any:
+            return save(*args, **kwargs) if self.are_weights_sound(refused) else None
+
+        return saved
+
+    def are_weights_sound(self, otherwise: str) -> bool:
+        """Return whether all weights are finite: what an optimizer spoiled, no later step can mend.
+
+        Args:
+            otherwise: what does not happen when they are not; for a warning.
+
+        Raises:
+            TrainingBroke: they are not, and the training is to end so.
+        """
         trainer, log = self.guard.trainer, self.guard.log
         names = nonfinite_weights(trainer.model)
         if not names:
-            return self._save(*args, **kwargs)
+            return True
         weight = trainer.model.get_parameter(names[0]).detach()
         value = float(weight[~weight.isfinite()][0])
         log.bad = BadNumber("weight", trainer.state.global_step, log.micro_batches, value)
-        if self._on_failure != "warn":
+        # a training that was to stop without an exception is over: what follows it shall not raise either
+        if self._on_failure == "raise" or (self._on_failure == "stop" and trainer.is_in_train):
             raise TrainingBroke(log.bad)
-        warnings.warn(
-            f"{log.bad.message}, in {names[0]}: no checkpoint written", NonfiniteUpdate, stacklevel=2
-        )
-        return None
+        warnings.warn(f"{log.bad.message}, in {names[0]}: {otherwise}", NonfiniteUpdate, stacklevel=3)
+        return False
+
+
+class _AtTheEnd(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, watcher: _Watcher) -> None:
+        self._watcher = watcher
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._watcher.guard.trainer.is_in_train:  # not when a training was stopped, which is known
+            self._watcher.are_weights_sound("the training ends with them")
+
+
+def _bad_before(names: list[str]) -> str:
+    tensors = "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
+    return f"the weights were not finite before this step: {tensors}, first {names[0]}"
 
 
 def _return_when_stopped(trainer: Any, guard: Guard) -> None:
@@ -131,7 +172,7 @@ def _return_when_stopped(trainer: Any, guard: Guard) -> None:
             _end(trainer)
             losses = [loss for loss in guard.log.losses if math.isfinite(loss)]
             mean = sum(losses) / len(losses) if losses else math.nan
-            return TrainOutput(trainer.state.global_step, mean, {"stopped": broke.bad.message})
+            return TrainOutput(trainer.state.global_step, mean, {"stopped": str(broke)})
         return output
 
     trainer.train = train

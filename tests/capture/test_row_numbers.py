@@ -1,6 +1,7 @@
 """Which rows of the training data are in a micro-batch: right in every order, training left as it was."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Heard(Trainer):
         self.real: list[tuple[int, ...]] = []
 
     def get_train_dataloader(self) -> Any:
-        return self.loader or super().get_train_dataloader()
+        return super().get_train_dataloader() if self.loader is None else self.loader
 
     def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
         self.said.append(self.rows.take())  # type: ignore[attr-defined]
@@ -180,6 +181,29 @@ def test_a_stream_has_no_row_numbers(tmp_path: Path, workers: int) -> None:
     trainer = make(tmp_path, Streamed(), max_steps=5, dataloader_num_workers=workers)
     trainer.train()
     assert trainer.said == [None] * 5
+
+
+class Endless:
+    """A batch sampler without a length and without an end."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return ([number % NUM_ROWS, (number * 3 + 1) % NUM_ROWS] for number in count())
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_sampler_without_a_length(tmp_path: Path, accumulation: int) -> None:
+    """To the Trainer all of it is one epoch, also where it goes on from a checkpoint."""
+
+    def endless(**changes: Any) -> Heard:
+        loader = DataLoader(Numbered(), batch_sampler=Endless())
+        return make(tmp_path, loader=loader, gradient_accumulation_steps=accumulation, max_steps=5, **changes)
+
+    first = endless(save_strategy="steps", save_steps=3)
+    first.train()
+    assert first.said == first.real
+    second = endless()
+    second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert second.said == second.real == first.real[3 * accumulation :]
 
 
 class ByKey(Dataset[dict[str, Any]]):

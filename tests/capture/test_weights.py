@@ -118,3 +118,11 @@ def test_weights_that_are_not_finite_are_named(bad: float) -> None:
     with torch.no_grad():
         model.short[1] = bad
     assert nonfinite_weights(model) == ["short"]
+
+
+def test_weights_that_cannot_be_asked_count_as_finite() -> None:
+    """torch has no ``isfinite`` for eight bits, and none for weights that are elsewhere."""
+    model = nn.Linear(2, 2)
+    model.weight = nn.Parameter(torch.zeros(2, 2).to(torch.float8_e4m3fn), requires_grad=False)
+    model.bias = nn.Parameter(torch.zeros(2, device="meta"))
+    assert nonfinite_weights(model) == []

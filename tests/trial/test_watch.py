@@ -19,6 +19,7 @@ from trial_samples import (
 
 from stabsearch import TrainingBroke, watch
 from stabsearch.task.text_classification import TextClassification
+from stabsearch.trial.instrument import Guard
 from stabsearch.trial.precision import enable_fp16_on_cpu
 
 STEPS = 5
@@ -164,6 +165,37 @@ def test_a_trainer_that_goes_around_accelerate_is_no_false_alarm(
     watched.train()
     assert watched.state.global_step == STEPS
     assert same_weights(weights(plain.model), weights(watched.model))
+
+
+class InPartsTrainer(WeightedTrainer):
+    """Clips the encoder and the head apart, with a NaN in the encoder's gradient in the third update."""
+
+    def _clip_grad_norm(self, model: Any) -> torch.Tensor:
+        if self.state.global_step == 2:
+            model.bert.embeddings.word_embeddings.weight.grad[0, 0] = torch.nan
+        self.accelerator.clip_grad_norm_(model.bert.parameters(), 1.0)
+        return self.accelerator.clip_grad_norm_(model.classifier.parameters(), 1.0)
+
+
+def test_a_bad_gradient_in_the_first_of_several_parts_stops_too(tiny: TextClassification) -> None:
+    """The norm that was computed last says nothing about the others."""
+    trainer = watch(make(tiny, InPartsTrainer, NanLoss(tiny.rows, bad=-1)))
+    with pytest.raises(TrainingBroke, match="gradient is nan at optimizer step 3"):
+        trainer.train()
+    assert all(bool(torch.isfinite(value).all()) for value in weights(trainer.model).values())
+
+
+def test_the_norm_of_parts_is_that_of_the_whole(tiny: TextClassification) -> None:
+    """The root of the sum of the squares, however large; an update of its own has a norm of its own."""
+    guard = Guard(make(tiny))
+    clip = guard.trainer.accelerator.clip_grad_norm_
+    for value in (3e30, 4e30):
+        weight = torch.nn.Parameter(torch.zeros(1))
+        weight.grad = torch.tensor([value])
+        clip([weight], math.inf)
+    assert float(guard._norm) == pytest.approx(5e30)
+    guard.began(0)
+    assert guard._norm is None
 
 
 def test_fp16_skips_are_no_failure(tiny: TextClassification) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from fresh_process import Said, run_afresh
 from odd_models import (
     GoesAroundTrainer,
@@ -14,6 +15,7 @@ from odd_models import (
     Plain,
     RootTrainer,
     SharpTrainer,
+    Streamed,
     Weighted,
     squared_loss,
 )
@@ -23,8 +25,10 @@ from transformers import Trainer
 from stabsearch import TrainingBroke, watch
 from stabsearch.capture.bits import digest
 from stabsearch.capture.bundle import Bundle, read_bundle
+from stabsearch.capture.manifest import Digest
 from stabsearch.errors import UserError
 from stabsearch.forensics.replay import Options, replay
+from stabsearch.trial.rerun import Rerun
 
 POISONED = Weighted(24, bad=(7, 8))
 FLAT = Weighted(24, bad=(7, 8), weight=0.0)
@@ -63,12 +67,98 @@ def test_a_model_that_is_none_of_transformers(tmp_path: Path) -> None:
         replay(bundle, Options(trust_code=True))
 
 
+def test_another_bad_batch_has_a_bundle_of_its_own(tmp_path: Path) -> None:
+    """In a folder that is used again too; the same batch of the same training is there already."""
+    first = broken(tmp_path, make(rows=Weighted(24, bad=(7,))))
+    other = broken(tmp_path, make(rows=Weighted(24, bad=(11,))))
+    assert first.folder != other.folder
+    assert 7 in (first.manifest.window[-1].rows or ())
+    assert 11 in (other.manifest.window[-1].rows or ())
+    assert broken(tmp_path, make(rows=Weighted(24, bad=(7,)))).folder == first.folder
+    assert len(list(tmp_path.glob("step-*"))) == 2
+
+
+def test_streams_are_told_apart_by_what_is_in_them(tmp_path: Path) -> None:
+    """Their rows have no numbers."""
+    first, other = (broken(tmp_path, make(rows=Streamed(Weighted(24, bad=(row,))))) for row in (7, 11))
+    assert first.folder != other.folder
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no memory"), RuntimeError("no mood")])
+def test_a_step_that_cannot_be_run_again_is_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The batch is the answer; only the bits to compare with are missing."""
+
+    def refuse(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Rerun, "as_trained", refuse)
+    bundle = broken(tmp_path, make(rows=POISONED))
+    assert bundle.manifest.digest == Digest()
+    assert bundle.window()
+
+
+def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is what is short then."""
+    original = Rerun._step
+
+    def step(*arguments: Any) -> None:
+        original(*arguments)
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(Rerun, "_step", step)
+    trainer = make(rows=POISONED)
+    broken(tmp_path, trainer)
+    assert all(weight.grad is None for weight in trainer.model.parameters())
+
+
+def test_one_of_several_processes_runs_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its forward would wait for the others, who go on."""
+    seen: list[int] = []
+    monkeypatch.setattr(Rerun, "as_trained", lambda *_: seen.append(1))
+    trainer = make(rows=POISONED)
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
+    assert broken(tmp_path, trainer).manifest.digest == Digest()
+    assert not seen
+
+
+def pairs(rows: list[dict[str, Any]]) -> tuple[torch.Tensor, ...]:
+    """Return a batch without names."""
+    ids, labels = torch.stack([row["input_ids"] for row in rows]), [row["labels"] for row in rows]
+    return ids, torch.tensor(labels), torch.tensor([row["weight"] for row in rows])
+
+
+class PairTrainer(Trainer):
+    """A Trainer for batches without names."""
+
+    def compute_loss(self, model: Any, inputs: Any, **_: Any) -> Any:
+        return model(*inputs)["loss"]
+
+
+def test_a_batch_without_names(tmp_path: Path) -> None:
+    """It is trained on as it is, and guarded; its bundle holds all but the batch, and says so."""
+    trainer = make(PairTrainer)
+    trainer.data_collator = pairs
+    watch(trainer).train()
+    assert trainer.state.global_step == 8
+    trainer = make(PairTrainer, POISONED)
+    trainer.data_collator = pairs
+    bundle = broken(tmp_path, trainer)
+    assert bundle.manifest.digest.outputs, "it could be run again at once"
+    assert {7, 8} & set(bundle.manifest.window[-1].rows or ())
+    with pytest.raises(UserError, match="'the whole batch' was a tuple without names"):
+        replay(bundle, Options(trust_code=True))
+
+
 def in_passing(folder: Path) -> Path:
     """Return the bundle of a training that went on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         watch(make(rows=POISONED, bf16=True), "warn", folder).train()
-    return next(folder.glob("step-*"))
+    return min(folder.glob("step-*"))
 
 
 def deterministic(folder: Path) -> Path:

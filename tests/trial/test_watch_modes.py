@@ -197,10 +197,10 @@ def test_warn(tmp_path: Path, arguments: dict[str, Any], accumulation: int, has_
     assert all(math.isfinite(log["loss"]) for log in trainer.state.log_history if "loss" in log)
     if has_bundles:
         assert all(f"its batch is kept in {tmp_path}" in message for message in messages)
-        (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-        assert folder.name == f"step-{left_out[0]:06d}"
-        before = noted.before[left_out[0] - 1]
-        assert same(read_bundle(folder).weights(), before)
+        folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+        assert [folder.name for folder in folders] == [f"step-{step:06d}" for step in left_out]
+        for folder, step in zip(folders, left_out, strict=True):
+            assert same(read_bundle(folder).weights(), noted.before[step - 1])
 
 
 @pytest.mark.parametrize("arguments", PRECISIONS[1:], ids=str)
@@ -215,7 +215,7 @@ def test_a_capture_leaves_the_precision_alone(tmp_path: Path, arguments: dict[st
         return everything(trainer.model)
 
     kept, unkept = run(tmp_path), run(None)
-    assert len(list(tmp_path.glob("step-*"))) == 1
+    assert list(tmp_path.glob("step-*"))
     assert same(kept, unkept)
     assert set(dtypes) == {torch.bfloat16 if "bf16" in arguments else torch.float16}
 
@@ -286,6 +286,40 @@ def test_weights_that_an_optimizer_spoiled_are_not_saved(tmp_path: Path, mode: O
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_weights_that_the_last_step_spoiled(tmp_path: Path, mode: OnFailure) -> None:
+    """No later loss shows them: the end of the training does, and they are not saved afterwards either."""
+    trainer = make(ZeroTrainer, output_dir=str(tmp_path), max_steps=3)
+    noted = Noted(trainer)
+    ended = train(watch(trainer, mode), mode)
+    message = "weight is nan at optimizer step 3 (micro-batch 3)"
+    if mode == "raise":
+        assert str(ended) == message
+        with pytest.raises(TrainingBroke, match="weight is nan"):
+            trainer.save_model(str(tmp_path / "final"))
+    else:
+        with pytest.warns(NonfiniteUpdate, match="in embedding.weight: no model written"):
+            trainer.save_model(str(tmp_path / "final"))
+    if mode == "stop":
+        assert ended.metrics["stopped"] == message
+    if mode == "warn":
+        assert ended == [f"{message}, in embedding.weight: the training ends with them"]
+    assert noted.ends == (mode != "raise")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bad_loss_of_weights_that_were_bad_before(mode: OnFailure) -> None:
+    """The batch that met them is innocent, and the message says so."""
+    ended = train(watch(make(ZeroTrainer, max_steps=4), mode), mode)
+    before = "the weights were not finite before this step: 5 tensors, first embedding.weight"
+    if mode == "warn":
+        assert ended[0] == f"loss is nan at optimizer step 4 (micro-batch 4): update left out; {before}"
+        return
+    text = ended.metrics["stopped"] if mode == "stop" else str(ended)
+    assert text == f"loss is nan at optimizer step 4 (micro-batch 4); {before}"
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("rows", [Weighted(0), Streamed(Weighted(0))], ids=["sized", "stream"])
 def test_no_data_at_all(mode: OnFailure, rows: Any) -> None:
     """Whatever the stock Trainer does about it, the guard does not change it."""
@@ -318,9 +352,13 @@ def test_the_bundle_stands_on_the_exception(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_is_too_small_changes_nothing_else(tmp_path: Path) -> None:
-    """The training stops all the same."""
+    """The training stops all the same, and says why there is no bundle."""
     broke = train(watch(make(rows=POISONED), "raise", tmp_path, max_bundles_gib=1e-9), "raise")
     assert broke.bundle is None
+    assert broke.note.startswith("its batch is not kept: a bundle of 0.0 MiB does not fit")
+    assert str(broke) == f"{broke.bad.message}; {broke.note}"
+    warned, *_ = train(watch(make(rows=POISONED), "warn", tmp_path, max_bundles_gib=1e-9), "warn")
+    assert f"update left out; {broke.note}" in warned
     assert not list(tmp_path.glob("step-*"))
 
 
