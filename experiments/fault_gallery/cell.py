@@ -69,6 +69,8 @@ class Result:
     ladder_s: float
     sentence: str
     """The verdict in words."""
+    origin: str = ""
+    """Where the first bad number came from, as the bundle's replay says; empty: no bundle was kept."""
     fingerprint: str = ""
     """Of the code that gave this."""
 
@@ -154,6 +156,7 @@ def _result(
         replay=replaying.verdict(trial.bundle) if trial.bundle else None,
         ladder_s=round(ladder_s, 2),
         sentence=_sentence(diagnosis),
+        origin=_origin(unaided),
     )
 
 
@@ -171,6 +174,11 @@ def _sentence(diagnosis: Diagnosis | Exception) -> str:
     if isinstance(diagnosis, Exception):
         return f"{type(diagnosis).__name__}: {diagnosis}"
     return diagnosis.sentence
+
+
+def _origin(diagnosis: Diagnosis | Exception) -> str:
+    replay = None if isinstance(diagnosis, Exception) else diagnosis.replay
+    return str(replay["sentence"]) if replay else ""
 
 
 def _bundle_rows(bundle: Path) -> tuple[int, ...]:

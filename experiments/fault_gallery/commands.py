@@ -15,7 +15,15 @@ from experiments.fault_gallery import report, side_by_side
 from experiments.fault_gallery.cell import Result, measure
 from experiments.fault_gallery.fault import EVERYWHERE
 from experiments.fault_gallery.faults import FAULTS, GALLERY
-from experiments.fault_gallery.results import RESULTS, TOOLS, load, missing, plan
+from experiments.fault_gallery.results import (
+    RESULTS,
+    TOOLS,
+    fingerprint,
+    load,
+    missing,
+    plan,
+    tools_fingerprint,
+)
 from experiments.fault_gallery.running import run_cells
 
 
@@ -31,16 +39,17 @@ def main() -> int:
 
 
 def _gallery(options: argparse.Namespace) -> int:
-    cells = plan(options.only, options.seeds, options.precisions)
-    todo = missing(cells, load(RESULTS, Result.from_json), accept_stale=options.accept_stale)
-    return run_cells(todo, RESULTS, measure, jobs=options.jobs)
+    cells, mark = plan(options.only, options.seeds, options.precisions), fingerprint()
+    todo = missing(cells, load(RESULTS, Result.from_json), None if options.accept_stale else mark)
+    return run_cells(todo, RESULTS, measure, mark, jobs=options.jobs)
 
 
 def _tools(options: argparse.Namespace) -> int:
     cells = [side_by_side.asked_cell(name) for name in options.only if name in FAULTS]
-    # another version of stabsearch does not change what other tools say
-    todo = missing(cells, load(TOOLS, side_by_side.Asked.from_json), accept_stale=True)
-    return run_cells(todo, TOOLS, side_by_side.ask, jobs=options.jobs)
+    mark = tools_fingerprint()  # another stabsearch does not change what other tools say
+    done = load(TOOLS, side_by_side.Asked.from_json)
+    todo = missing(cells, done, None if options.accept_stale else mark)
+    return run_cells(todo, TOOLS, side_by_side.ask, mark, jobs=options.jobs)
 
 
 def _options() -> argparse.Namespace:
@@ -51,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_names(GALLERY), default=tuple(GALLERY), help="separated by ;")
     parser.add_argument("--precisions", type=_names(EVERYWHERE), default=EVERYWHERE, help="separated by ;")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--accept-stale", action="store_true", help="keep results of another stabsearch")
+    parser.add_argument("--accept-stale", action="store_true", help="keep results of other code")
     parser.add_argument("--tools", action="store_true", help="only ask the other tools")
     parser.add_argument("--tables", action="store_true", help="only rewrite the tables")
     return parser.parse_args()

@@ -79,7 +79,9 @@ def _side_by_side(results: Mapping[str, Result], asked: Mapping[str, Asked]) -> 
     if not asked:
         return []
     return [
-        "### Beside other tools\n\nEach fault once, seed 0, in its first precision.",
+        "### Beside other tools\n\nEach fault once, seed 0, in its first precision. The other tools see the "
+        "model with eager attention: DebugUnderflowOverflow itself crashes on the boolean masks of the "
+        "default one.",
         tables.tools_summary(results, asked),
         tables.side_by_side(results, asked),
     ]

@@ -62,21 +62,40 @@ def append(path: Path, result: Measured) -> None:
         file.write(json.dumps(result.to_json()) + "\n")
 
 
-def missing(cells: Iterable[Cell], done: Mapping[str, Measured], *, accept_stale: bool) -> list[Cell]:
-    """Return the cells to measure: not done yet, or done with another version of the code."""
-    return [cell for cell in cells if not _is_current(done.get(cell.key), accept_stale)]
+def missing(cells: Iterable[Cell], done: Mapping[str, Measured], mark: str | None) -> list[Cell]:
+    """Return the cells to measure: not done yet, or done with other code than ``mark`` is a digest of.
+
+    Args:
+        cells: what is wanted.
+        done: what is there, by key.
+        mark: of the code as it is now; None: results of any code will do.
+    """
+    return [cell for cell in cells if not _is_current(done.get(cell.key), mark)]
 
 
-def _is_current(result: Measured | None, accept_stale: bool) -> bool:
-    return result is not None and (accept_stale or result.fingerprint == fingerprint())
+def _is_current(result: Measured | None, mark: str | None) -> bool:
+    return result is not None and mark in {None, result.fingerprint}
 
 
 @cache
 def fingerprint() -> str:
-    """Return a digest of the code that decides what a cell gives."""
+    """Return a digest of the code that decides what stabsearch says of a cell."""
     root = Path(stabsearch.__file__).parent
-    sources = [path for room in _ROOMS for path in sorted((root / room).rglob("*.py"))]
-    sources += [FOLDER / f"{name}.py" for name in _OWN] + sorted((FOLDER / "faults").glob("*.py"))
+    rooms = [path for room in _ROOMS for path in sorted((root / room).rglob("*.py"))]
+    return _digest([*rooms, *_planted(), FOLDER / "cell.py"])
+
+
+@cache
+def tools_fingerprint() -> str:
+    """Return a digest of the code that decides what other tools say of a cell."""
+    return _digest([*_planted(), FOLDER / "other_tools.py", FOLDER / "side_by_side.py"])
+
+
+def _planted() -> list[Path]:
+    return [*(FOLDER / f"{name}.py" for name in _OWN), *sorted((FOLDER / "faults").glob("*.py"))]
+
+
+def _digest(sources: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

@@ -14,26 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fault_gallery.cell import Cell
-from experiments.fault_gallery.results import append, fingerprint
-
-MAX_CELLS_PER_PROCESS = 100  # chosen: what faults leave behind in a process must not add up
+from experiments.fault_gallery.results import append
 
 
-def run_cells(cells: Sequence[Cell], path: Path, measure: Callable[[Cell], Any], *, jobs: int) -> int:
-    """Return how many cells raised; what the others gave is in the file."""
+def run_cells(
+    cells: Sequence[Cell], path: Path, measure: Callable[[Cell], Any], mark: str, *, jobs: int
+) -> int:
+    """Return how many cells raised; what the others gave is in the file, with ``mark`` for its code."""
     print(f"{len(cells)} cells to measure -> {path}", flush=True)
-    began, failed, mark = time.monotonic(), 0, fingerprint()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, quiet, max_tasks_per_child=MAX_CELLS_PER_PROCESS) as pool:
+    began, failed = time.monotonic(), 0
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), quiet) as pool:
         futures = {pool.submit(measure, cell): cell for cell in cells}
         for done, future in enumerate(as_completed(futures), 1):
             result = _result(futures[future], future)
             failed += result is None
             if result is not None:
                 append(path, replace(result, fingerprint=mark))
-            print(
-                f"{done:5d}/{len(cells)} {time.monotonic() - began:6.0f} s  {_told(futures[future], result)}"
-            )
+            _tell(f"{done:5d}/{len(cells)} {time.monotonic() - began:6.0f} s", futures[future], result)
     return failed
 
 
@@ -57,8 +54,8 @@ def _result(cell: Cell, future: Future[Any]) -> Any:
         return None
 
 
-def _told(cell: Cell, result: Any) -> str:
-    if not hasattr(result, "named"):
-        return cell.key
-    told = "" if result.named == result.planted else f"  planted {result.planted}"
-    return f"{cell.key:42s} {result.named}{told}"
+def _tell(progress: str, cell: Cell, result: Any) -> None:
+    said = ""
+    if hasattr(result, "named"):
+        said = f"{result.named}" + ("" if result.named == result.planted else f"  planted {result.planted}")
+    print(f"{progress}  {cell.key:42s} {said}".rstrip(), flush=True)

@@ -52,9 +52,14 @@ def ask(cell: Cell) -> Asked:
 
 
 def _trainer(fault: Fault, cell: Cell, folder: str) -> Trainer:
-    """Return the trial's Trainer without stabsearch's guard; it stops at the trial's horizon."""
+    """Return the trial's Trainer without stabsearch's guard; it stops at the trial's horizon.
+
+    Its model attends in plain operations: DebugUnderflowOverflow cannot take the boolean masks that the
+    default attention of Transformers passes around, and would fail on every batch with padding.
+    """
     plan, setup = fault.plan(cell.seed, cell.precision), replace(fault.setup(), max_steps=fault.horizon)
     trainer = fault.build(cell.seed).trainer(trial_arguments(plan, setup, folder), cell.seed)
+    trainer.model.set_attn_implementation("eager")
     if cell.precision == "fp16":
         enable_fp16_on_cpu(trainer)
     return trainer

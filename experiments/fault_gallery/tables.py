@@ -147,15 +147,16 @@ def tools_summary(results: Mapping[str, Result], asked: Mapping[str, Asked]) -> 
             "stabsearch",
             _of(ours, lambda result: result.named is not None),
             _of(ours, summary.is_right),
+            _of(ours, lambda result: bool(result.origin)),
             _of(summary.of_rows(ours), summary.finds_rows),
         ]
     ]
     for place, tool in enumerate(OTHER_TOOLS):
         reports = [asked[key].reports[place] for key in both]
         of_rows = [asked[key].reports[place] for key in both if results[key].planted_rows]
-        body.append([tool, *(_said(reports, what) for what in ("noticed", "names_cause")),
+        body.append([tool, *(_said(reports, what) for what in ("noticed", "names_cause", "names_module")),
                      _said(of_rows, "names_row")])  # fmt: skip
-    return markdown(["", "notices", "names the cause", "names the row"], body)
+    return markdown(["", "notices", "names the cause", "names a place", "names the row"], body)
 
 
 def _said(reports: Sequence[Report], what: str) -> str:
@@ -173,7 +174,8 @@ def side_by_side(results: Mapping[str, Result], asked: Mapping[str, Asked]) -> s
 
 def _ours(result: Result) -> str:
     rows = f", row {_numbers(result.named_rows[:3])}" if result.named_rows else ""
-    return f"**{result.named or NONE}**{rows}"
+    place = f"; {_short(result.origin)}" if result.origin else ""
+    return f"**{result.named or NONE}**{rows}{place}"
 
 
 def _short(said: str) -> str:

@@ -41,6 +41,7 @@ def test_a_row_fault_is_found_kept_and_replayed_bit_for_bit_in_another_process()
     assert result.named_rows == result.unaided_rows == result.planted_rows
     assert set(result.planted_rows) < set(result.bundle_rows)
     assert result.replay == "bit-exact"
+    assert "from_features" in result.origin or "features" in result.origin
 
 
 def test_a_ladder_that_raises_is_a_miss_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ from experiments.fault_gallery.faults import _FAMILIES, CONTROLS, FAULTS, GALLER
 from experiments.fault_gallery.faults.controls import CONTROLS as LISTED_CONTROLS
 from experiments.fault_gallery.sentences import NUM_ROWS, tokenizer
 from experiments.fault_gallery.side_by_side import asked_cell
+from experiments.fault_gallery.workload import CHANCE
 from stabsearch.records import Cause
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.run import run_trial
 
 each_entry = pytest.mark.parametrize("entry", GALLERY.values(), ids=GALLERY)
-each_row_fault = pytest.mark.parametrize("entry", [each for each in FAULTS.values() if each.rows], ids=str)
+ROW_FAULTS = {name: fault for name, fault in FAULTS.items() if fault.rows}
+each_row_fault = pytest.mark.parametrize("entry", ROW_FAULTS.values(), ids=ROW_FAULTS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -104,7 +107,7 @@ def test_its_trial_ends_as_it_says(entry: Fault) -> None:
     assert set(entry.precisions) <= set(EVERYWHERE)
 
 
-@pytest.mark.parametrize("name", ["fp16-hot-feed-forward", "fp16-large-quantities", "fp16-billion-mask"])
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.family == "precision"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_fault_of_fp16_is_none_in_another_precision(name: str, precision: str) -> None:
     """Otherwise it would not be the precision that is to blame."""
@@ -134,3 +137,38 @@ def test_fp16_really_skips_in_the_control_that_says_so() -> None:
 
 def test_other_tools_are_asked_in_a_precision_that_the_fault_has() -> None:
     assert all(asked_cell(name).precision in fault.precisions for name, fault in GALLERY.items())
+
+
+WITHOUT_THE_SETTING = {
+    "adam-epsilon-zero": {},
+    "adam-beta2-zero": {},
+    "decay-huge": {},
+    "sgd-momentum": {"optim": "sgd"},
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_THE_SETTING)
+def test_an_optimizer_fault_is_none_with_its_setting_at_the_default(name: str) -> None:
+    """Otherwise the learning rate would be to blame."""
+    entry = replace(GALLERY[name], training=WITHOUT_THE_SETTING[name])
+    record = run_trial(entry.plan(0, "fp32"), entry.build(0), entry.setup())
+    assert record.outcome == "stable", record.message
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.family == "learning rate"])
+def test_a_learning_rate_fault_is_none_at_a_gentle_rate(name: str) -> None:
+    entry = replace(GALLERY[name], learning_rate=3e-3)
+    record = run_trial(entry.plan(0, "fp32"), entry.build(0), entry.setup())
+    assert record.outcome == "stable", record.message
+    assert record.trace.losses[-1] < 1.1 * record.trace.losses[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rate_that_collapses_ends_above_chance_where_a_gentle_one_has_learned(seed: int) -> None:
+    high = GALLERY["rate-collapses"]
+    ends = []
+    for entry in (high, replace(high, learning_rate=3e-3)):
+        losses = run_trial(entry.plan(seed, "fp32"), entry.build(seed), entry.setup()).trace.losses
+        ends.append(sum(losses[-8:]) / 8)
+    assert ends[0] > CHANCE
+    assert ends[1] < 0.8 * CHANCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,12 @@ RIGHT = Result(
     key="target-nan | 0 | fp32", fault="target-nan", seed=0, precision="fp32", planted="data",
     outcome="data_fault", trial_cause="data", named="data", unaided="data", errors=("STAB-D015",),
     planted_rows=(3,), named_rows=(3,), unaided_rows=(3,), bundle_rows=(1, 3), replay="bit-exact",
-    ladder_s=1.5, sentence="the data is at fault",
+    ladder_s=1.5, sentence="the data is at fault", origin="labels were not finite",
 )  # fmt: skip
 HEALTHY = replace(
     RIGHT, key="plain | 0 | fp32", fault="plain", planted=None, named=None, unaided=None, errors=(),
     outcome="stable", planted_rows=(), named_rows=(), unaided_rows=(), bundle_rows=None, replay=None,
+    origin="",
 )  # fmt: skip
 
 
@@ -128,16 +130,18 @@ def asked(**changes: object) -> Asked:
 
 
 def test_tools_are_counted_on_the_faults_that_all_of_them_saw() -> None:
-    found, said = {RIGHT.key: RIGHT, "x": replace(RIGHT, key="x")}, {RIGHT.key: asked(names_row=True)}
+    no_rows = replace(RIGHT, key="no rows", planted_rows=())
+    found = {RIGHT.key: RIGHT, "no rows": no_rows, "not asked": replace(RIGHT, key="not asked")}
+    said = {RIGHT.key: asked(names_row=True), "no rows": asked()}
     table = tables.tools_summary(found, said)
-    assert line_of(table, "stabsearch") == "| stabsearch | 1/1 | 1/1 | 1/1 |"
-    assert line_of(table, "stock logs") == "| stock logs | 1/1 | 0/1 | 1/1 |"
-    assert line_of(table, "detect_anomaly") == "| detect_anomaly | 0/1 | 0/1 | 0/1 |"
+    assert line_of(table, "stabsearch") == "| stabsearch | 2/2 | 2/2 | 2/2 | 1/1 |"
+    assert line_of(table, "stock logs") == "| stock logs | 2/2 | 0/2 | 0/2 | 1/1 |"
+    assert line_of(table, "detect_anomaly") == "| detect_anomaly | 0/2 | 0/2 | 0/2 | 0/1 |"
 
 
 def test_side_by_side_each_tool_speaks_for_itself() -> None:
     line = tables.side_by_side({RIGHT.key: RIGHT}, {RIGHT.key: asked()}).splitlines()[-1]
-    assert line == "| target-nan | **data**, row 3 | loss nan | nothing | nothing |"
+    assert line == "| target-nan | **data**, row 3; labels were not finite | loss nan | nothing | nothing |"
 
 
 def test_results_survive_the_disk_and_the_later_of_two_counts(tmp_path: Path) -> None:
@@ -149,6 +153,11 @@ def test_results_survive_the_disk_and_the_later_of_two_counts(tmp_path: Path) ->
     assert load(tmp_path / "tools.jsonl", Asked.from_json) == {RIGHT.key: asked()}
 
 
+def test_results_from_before_origins_were_kept_can_still_be_read() -> None:
+    values = {name: value for name, value in RIGHT.to_json().items() if name != "origin"}
+    assert Result.from_json(json.loads(json.dumps(values))) == replace(RIGHT, origin="")
+
+
 def test_results_of_a_fault_that_is_no_longer_planted_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(json.dumps(replace(RIGHT, fault="gone").to_json()) + "\n")
@@ -156,11 +165,24 @@ def test_results_of_a_fault_that_is_no_longer_planted_are_left_out(tmp_path: Pat
 
 
 def test_a_cell_is_measured_again_when_the_code_has_changed_unless_told_otherwise() -> None:
-    cell = Cell("target-nan", 0, "fp32")
-    stale, current = RIGHT, replace(RIGHT, fingerprint=results.fingerprint())
-    assert missing([cell], {cell.key: stale}, accept_stale=False) == [cell]
-    assert missing([cell], {cell.key: stale}, accept_stale=True) == []
-    assert missing([cell], {cell.key: current}, accept_stale=False) == []
+    cell, done = Cell("target-nan", 0, "fp32"), {RIGHT.key: replace(RIGHT, fingerprint="now")}
+    assert missing([cell], {}, "now") == missing([cell], {}, None) == [cell]
+    assert missing([cell], done, "later") == [cell]
+    assert missing([cell], done, "now") == missing([cell], done, None) == []
+
+
+@pytest.mark.parametrize("source", ["faults/labels.py", "trainers.py"])
+def test_a_change_to_what_is_planted_makes_all_results_stale(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = results.fingerprint.__wrapped__(), results.tools_fingerprint.__wrapped__()
+    copy = shutil.copytree(results.FOLDER, tmp_path / "gallery", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(results, "FOLDER", copy)
+    assert (results.fingerprint.__wrapped__(), results.tools_fingerprint.__wrapped__()) == before
+    with (copy / source).open("a") as file:
+        file.write("# changed")
+    after = results.fingerprint.__wrapped__(), results.tools_fingerprint.__wrapped__()
+    assert all(new != old for new, old in zip(after, before, strict=True))
 
 
 def test_a_run_meets_every_fault_before_any_fault_again() -> None:
