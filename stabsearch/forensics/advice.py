@@ -97,6 +97,20 @@ def _why_drift(facts: Facts) -> str:
     )
 
 
+def _why_weights(facts: Facts) -> str:
+    if facts.cured.get("weights"):
+        return "New weights from the model's own initialisation get well past it."
+    if facts.record is not None and facts.record.cause is Cause.INITIALISATION:
+        return "The forward is not finite on the initial weights in fp32, whatever the batch."
+    return "The preflight warns of them, and nothing else that was tried got past it."
+
+
+def _why_optimizer(facts: Facts) -> str:
+    if facts.cured.get("optimizer options") or facts.cured.get("optimizer"):
+        return "With default settings it gets well past it at the same learning rate."
+    return "Finite gradients became weights that are not finite, at a learning rate that cannot do that."
+
+
 _WHY: dict[Cause, Callable[[Facts], str]] = {
     Cause.DATA: _why_data,
     Cause.LOSS_MISMATCH: lambda _: (
@@ -106,18 +120,11 @@ _WHY: dict[Cause, Callable[[Facts], str]] = {
     Cause.LEARNING_RATE: _why_rate,
     Cause.PRECISION_AT_INIT: lambda _: "The same step on the same initial weights is finite in fp32.",
     Cause.PRECISION_AFTER_DRIFT: _why_drift,
-    Cause.INITIALISATION: lambda facts: (
-        "New weights from the model's own initialisation get well past it."
-        if facts.cured.get("weights")
-        else "The forward is not finite on the initial weights in fp32, whatever the batch."
-    ),
-    Cause.OPTIMIZER_SETTINGS: lambda facts: (
-        "The default AdamW gets well past it at the same learning rate."
-        if facts.cured.get("optimizer")
-        else "Finite gradients became weights that are not finite, at a learning rate that cannot do that."
-    ),
+    Cause.INITIALISATION: _why_weights,
+    Cause.OPTIMIZER_SETTINGS: _why_optimizer,
     Cause.HARDWARE_OR_NONDETERMINISM: lambda _: (
-        "The same step on the same weights, rows and random numbers is finite when it is run again."
+        "The same step, or the same trial, is sound when it is run again "
+        "with the same weights, rows and random numbers."
     ),
     Cause.SETTINGS_NOT_APPLIED: lambda _: "What it showed is no measurement.",
     Cause.UNKNOWN: lambda _: "No change that was tried got past it.",

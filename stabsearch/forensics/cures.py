@@ -69,9 +69,12 @@ def cures(
         shown = ", ".join(map(str, list(rows)[:5]))
         yield Cure("rows", f"without training row{'s' if len(rows) > 1 else ''} {shown}",
                    plan, setup, Without(workload, frozenset(rows)))  # fmt: skip
+    if has_odd_optimizer and "optim" in setup.training:
+        yield Cure("optimizer options", f"{setup.training['optim']} with its default options",
+                   plan, _without(setup, OPTIMIZER_FIELDS - {"optim"}), workload)  # fmt: skip
     if has_odd_optimizer:
         yield Cure("optimizer", "Transformers' default AdamW at the same learning rate",
-                   plan, _default_optimizer(setup), StockOptimizer(workload))  # fmt: skip
+                   plan, _without(setup, OPTIMIZER_FIELDS), StockOptimizer(workload))  # fmt: skip
     yield Cure("weights", "new weights from the model's own initialisation, at the same learning rate",
                plan, setup, FreshWeights(workload))  # fmt: skip
 
@@ -84,8 +87,8 @@ def is_odd(trainer: Any, training: Mapping[str, Any]) -> bool:
     return is_own or trainer.optimizer is not None or bool(changed)
 
 
-def _default_optimizer(setup: TrialSetup) -> TrialSetup:
-    kept = {key: value for key, value in setup.training.items() if key not in OPTIMIZER_FIELDS}
+def _without(setup: TrialSetup, fields: Collection[str]) -> TrialSetup:
+    kept = {key: value for key, value in setup.training.items() if key not in fields}
     return replace(setup, training=kept)
 
 

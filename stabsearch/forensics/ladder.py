@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from stabsearch.forensics.preflight import check_trainer
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Cause, Outcome, TrialRecord
 from stabsearch.trial.arguments import trial_arguments
+from stabsearch.trial.machine import machine
 from stabsearch.trial.rerun import Rerun
 from stabsearch.trial.run import run_trial
 
@@ -259,25 +261,38 @@ class _Climb:
             if not self._has_time(plan.horizon, record):
                 self._note(cure.name, cure.tried, f"not tried: {plan.horizon} steps take too long", None)
                 continue
-            if not self._fails_here:
-                break  # whatever is changed, it would seem to help
+            if not self._fails_again:
+                # whatever is changed, it would seem to help; on the same machine a trial repeats bit by bit
+                return {"unchanged": True} if self._ran_here else {}
             seen = self._run(cure.plan, cure.workload, cure.setup, record)
             if seen.is_evidence or seen.outcome is Outcome.DATA_FAULT:
-                tried[cure.name] = seen.outcome is Outcome.STABLE
+                tried[cure.name] = self._ends_well(seen)
             self._note(cure.name, cure.tried, f"{seen.outcome.value}: {seen.message}", tried.get(cure.name))
         return tried
 
     @cached_property
-    def _fails_here(self) -> bool:
-        """Return whether the trial fails on this machine as well, unchanged; one that was run here has."""
+    def _fails_again(self) -> bool:
+        """Return whether the trial fails once more, unchanged, on this machine."""
         record = self.record
-        if self.case.record is None:
-            return True
         seen = self._run(self._cut(record), self.case.workload, self.unkept, record)
-        if seen.outcome is not Outcome.STABLE:
+        if not self._ends_well(seen):
             return True
-        self._note("unchanged", "the same trial on this machine", f"not reproduced: {seen.message}", None)
+        self._note("unchanged", "the same trial once more, here", f"not reproduced: {seen.message}", None)
         return False
+
+    @property
+    def _ran_here(self) -> bool:
+        """Return whether the failed trial ran on this machine's CPU, with these versions."""
+        effective = self.record.effective
+        return self.record.machine == machine() and effective is not None and effective.device == "cpu"
+
+    def _ends_well(self, record: TrialRecord) -> bool:
+        """Return whether a trial survived, and its loss is not far above where it started."""
+        losses = record.trace.losses
+        if record.outcome is not Outcome.STABLE or not losses:
+            return False
+        level = max(filter(math.isfinite, (losses[0], record.chance_loss)), default=losses[0])
+        return losses[-1] <= level + (self.case.setup.rules.divergence_ratio - 1) * abs(level)
 
     def _run(
         self, plan: TrialPlan, workload: Workload, setup: TrialSetup, record: TrialRecord

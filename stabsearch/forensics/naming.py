@@ -56,10 +56,11 @@ def name_cause(facts: Facts) -> Cause | None:
         return None
     if not record.outcome.is_failure:  # data, loss, machine, crash: the worker's replays have said it
         return record.cause or Cause.UNKNOWN
+    if facts.cured.get("unchanged"):
+        return Cause.HARDWARE_OR_NONDETERMINISM
     replayed = _replayed(facts) or record.cause or Cause.UNKNOWN
-    if replayed in {Cause.PRECISION_AT_INIT, Cause.PRECISION_AFTER_DRIFT}:
-        return replayed
-    return _of_settings(facts, replayed)
+    is_precision = replayed in {Cause.PRECISION_AT_INIT, Cause.PRECISION_AFTER_DRIFT}
+    return replayed if is_precision else _of_settings(facts, replayed)
 
 
 def _replayed(facts: Facts) -> Cause | None:
@@ -80,7 +81,7 @@ def _replayed(facts: Facts) -> Cause | None:
 def _of_settings(facts: Facts, replayed: Cause) -> Cause:
     cured = facts.cured
     told = (
-        (cured.get("optimizer"), Cause.OPTIMIZER_SETTINGS),
+        (cured.get("optimizer options") or cured.get("optimizer"), Cause.OPTIMIZER_SETTINGS),
         (cured.get("weights") and facts.warns_of(Cause.INITIALISATION), Cause.INITIALISATION),
         (cured.get("learning rate"), Cause.LEARNING_RATE),
         (cured.get("weights"), Cause.INITIALISATION),

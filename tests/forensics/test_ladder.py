@@ -22,7 +22,7 @@ from stabsearch.errors import ExitCode
 from stabsearch.forensics.cures import is_odd
 from stabsearch.forensics.diagnosis import Diagnosis
 from stabsearch.forensics.finding import Finding, Severity
-from stabsearch.forensics.ladder import Case, diagnose
+from stabsearch.forensics.ladder import Case, _Climb, diagnose
 from stabsearch.records import Cause, Outcome
 from stabsearch.task.quickstart import build_quickstart
 from stabsearch.testing.records import record_of
@@ -173,6 +173,38 @@ def test_what_does_not_fail_here_is_cured_by_nothing() -> None:
         "not reproduced"
     ]
     assert {"learning rate", "optimizer", "weights"}.isdisjoint(rungs(found))
+
+
+def test_a_trial_that_does_not_fail_twice_is_the_machines_fault() -> None:
+    """On the same machine a trial repeats bit by bit: sound the second time, something fell over."""
+    flipped: list[bool] = []
+
+    def flip(model: Any) -> None:
+        forwards: list[int] = []
+
+        def poison(module: Any, inputs: Any) -> None:
+            forwards.append(1)
+            if len(forwards) == 3 and not flipped:
+                flipped.append(True)
+                with torch.no_grad():
+                    module.weight[0, 0] = float("inf")
+
+        model.classifier.register_forward_pre_hook(poison)
+
+    found = diagnose(case(quiet_odd(change_model=flip), horizon=8), findings=())
+    assert flipped
+    assert found.cause is Cause.HARDWARE_OR_NONDETERMINISM
+    assert "unchanged" in rungs(found)
+
+
+def test_surviving_is_not_enough_for_a_cure() -> None:
+    """A loss a thousand times its start is finite, and no way out."""
+    hot = case(learning_rate=1e20, max_grad_norm=0.0, horizon=8)
+    record = record_of(hot.plan)
+    climb = _Climb(hot, (), Path("unused"))
+    assert climb._ends_well(record)
+    trace = replace(record.trace, losses=(*record.trace.losses[:-1], 1e3))
+    assert not climb._ends_well(replace(record, trace=trace))
 
 
 def test_default_settings_are_not_odd_because_they_are_written_down() -> None:

@@ -33,7 +33,7 @@ def wide_head(facts: ModelFacts) -> Seen | None:
     times = facts.head_std / facts.initializer_range
     if times <= WIDE_HEAD:
         return None
-    text = f"weights of {facts.head} have a deviation of {facts.head_std:.3g}, {times:.0f} times"
+    text = f"weights of {facts.head} have a deviation of {facts.head_std:.3g}, {times:.4g} times"
     severity = Severity.ERROR if times > ABSURD_HEAD else None
     return Seen(f"{text} the initializer_range", severity=severity)
 
