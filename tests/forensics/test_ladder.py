@@ -207,6 +207,19 @@ def test_surviving_is_not_enough_for_a_cure() -> None:
     assert not climb._ends_well(replace(record, trace=trace))
 
 
+def test_what_a_gentle_rate_does_no_better_is_not_useless() -> None:
+    """A loss that rose and stayed is a failure only beside a gentle trial that came further."""
+    subject = case(learning_rate=1e-2)
+    record = record_of(subject.plan)
+    losses = record.trace.losses
+    risen = replace(record, trace=replace(record.trace, losses=tuple(reversed(losses))))
+    climb = _Climb(subject, (), Path("unused"))
+    climb.__dict__["gentle"] = replace(risen, plan=replace(record.plan, number=1))
+    assert climb._beside_gentle(risen).outcome is Outcome.STABLE
+    climb.__dict__["gentle"] = replace(record, plan=replace(record.plan, number=1))
+    assert climb._beside_gentle(risen).outcome is Outcome.COLLAPSED
+
+
 def test_default_settings_are_not_odd_because_they_are_written_down() -> None:
     """An optimizer named by its default is the default."""
     subject = case()
