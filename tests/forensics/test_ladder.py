@@ -238,6 +238,16 @@ def test_only_the_failed_trial_leaves_a_bundle(tmp_path: Path) -> None:
     assert found.bundle == str(tmp_path / "bad" / "0000")
 
 
+def test_changed_trials_leave_no_bundles(tmp_path: Path) -> None:
+    """Of a trial that kept none: what the ladder tries on it, and sees fail, keeps none under its number."""
+    subject = case(learning_rate=1e20, max_grad_norm=0.0)
+    record = run_trial(subject.plan, subject.workload, subject.setup)
+    setup = replace(subject.setup, bundle_dir=str(tmp_path / "bad"), max_bundle_bytes=10**9)
+    found = diagnose(replace(subject, setup=setup, record=record), findings=())
+    assert rungs(found)["clip"] == [False]
+    assert list(tmp_path.glob("bad/*/bundle.json")) == []
+
+
 def test_a_bundle_that_is_gone_is_not_offered(tmp_path: Path) -> None:
     """The ladder goes on without it, and says so."""
     hot = failed_elsewhere(case(learning_rate=1e20, max_grad_norm=0.0), bundle="0007", first_bad_step=2)

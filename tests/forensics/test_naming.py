@@ -116,3 +116,11 @@ def test_another_kind_of_device_overflows_elsewhere() -> None:
     here = matrix(initial=False, captured_fp32=False, captured=False)
     assert name_cause(Facts(record=record, matrix=here)) is Cause.PRECISION_AT_INIT
     assert name_cause(Facts(record=record, matrix=replace(here, is_elsewhere=True))) is Cause.LEARNING_RATE
+
+
+def test_rows_are_not_blamed_where_others_break_as_well() -> None:
+    """The trial without them failed too: it is the collator, or the loss."""
+    record = failed(Outcome.DATA_FAULT, cause=Cause.DATA, suspect_rows=(4, 9))
+    assert Facts(record=record).rows == (4, 9)
+    assert Facts(record=record, cured={"rows": True}).rows == (4, 9)
+    assert Facts(record=record, cured={"rows": False}).rows == ()
