@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from stabsearch.config import QuickstartTask
-from stabsearch.task.quickstart import build_quickstart
+from stabsearch.task.quickstart import build as build_quickstart
 from stabsearch.trial.instrument import Guard
 
 STEPS = 200

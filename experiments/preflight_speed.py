@@ -23,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 from stabsearch.forensics.facts.table import table_facts
 from stabsearch.forensics.preflight import check_trainer
 from stabsearch.forensics.rules.table import TABLE
-from stabsearch.task.rows import TokenRows, Tokens
+from stabsearch.task.rows import Ragged, TokenRows
 
 VOCABULARY = 30_522
 SIZES = (100_000, 1_000_000)
@@ -34,11 +34,9 @@ def token_rows(num_rows: int) -> TokenRows:
     """Return rows of random tokens, made without a list per row."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(8, 32, num_rows)
-    rows = TokenRows(Tokens([[1]]), np.zeros(1, dtype=np.int64))
-    rows._starts_N1 = np.concatenate([[0], np.cumsum(lengths)])
-    rows._flat_T = rng.integers(5, VOCABULARY, int(lengths.sum())).astype(np.int32)
-    rows._labels_N = rng.integers(0, 4, num_rows)
-    return rows
+    flat_T = rng.integers(5, VOCABULARY, int(lengths.sum())).astype(np.int32)
+    tokens = Ragged(flat_T, np.concatenate([[0], np.cumsum(lengths)]))
+    return TokenRows({"input_ids": tokens, "labels": rng.integers(0, 4, num_rows)})
 
 
 def as_dataset(rows: TokenRows) -> Any:

@@ -29,8 +29,9 @@ from stabsearch.config import QuickstartTask, SequenceClassificationTask
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
 from stabsearch.records.ramp import as_ramp, broke_at, ramp_learning_rate, rose_at
-from stabsearch.task.quickstart import build_quickstart
-from stabsearch.task.text_classification import TextClassification, build_sequence_classification
+from stabsearch.task.quickstart import build as build_quickstart
+from stabsearch.task.text_classification import build as build_sequence_classification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.run import run_trial
 from stabsearch.trial.setup import TrialSetup
 from stabsearch.trial.sharpness import measure_sharpness
@@ -46,7 +47,7 @@ WARMUP_STEPS = 20
 class Case:
     """A workload, and the grid of trials that shows its frontier; no warmup, clip 1."""
 
-    build: Callable[[], TextClassification]
+    build: Callable[[], RowWorkload]
     horizon: int = 120
     log_rates: tuple[float, ...] = tuple(np.arange(-3.5, -1.49, 0.25).tolist())
     num_seeds: int = 4
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def report(
-    name: str, case: Case, workload: TextClassification, precision: Precision, offsets: dict[str, list[float]]
+    name: str, case: Case, workload: RowWorkload, precision: Precision, offsets: dict[str, list[float]]
 ) -> None:
     began = time.monotonic()
     low, high = frontier_between(case, workload, precision)
@@ -83,7 +84,7 @@ def report(
     print(f"<!-- grid {took_s:.0f} s, probes {time.monotonic() - began - took_s:.0f} s -->", flush=True)
 
 
-def frontier_between(case: Case, workload: TextClassification, precision: Precision) -> tuple[float, float]:
+def frontier_between(case: Case, workload: RowWorkload, precision: Precision) -> tuple[float, float]:
     """Return log10 of the highest learning rate below the first failure, and of the first that failed."""
     if precision in case.known:
         return case.known[precision], case.known[precision]
@@ -104,7 +105,7 @@ def frontier_between(case: Case, workload: TextClassification, precision: Precis
 
 
 def probes(
-    case: Case, workload: TextClassification, precision: Precision
+    case: Case, workload: RowWorkload, precision: Precision
 ) -> Iterator[tuple[str, list[float | None]]]:
     """Yield the name of each probe and its log10 learning rate per seed, None where it has none."""
     ramps = [run_trial(ramp(case, precision, seed), workload, setup_of(case)) for seed in PROBE_SEEDS]
@@ -177,7 +178,7 @@ def snips(folder: Path) -> pd.DataFrame:
     )
 
 
-def from_config(config: dict[str, Any], frame: pd.DataFrame) -> TextClassification:
+def from_config(config: dict[str, Any], frame: pd.DataFrame) -> RowWorkload:
     """Return a model with random weights and a tokenizer of whole words, made from the texts."""
     core = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -192,9 +193,7 @@ def from_config(config: dict[str, Any], frame: pd.DataFrame) -> TextClassificati
         return classification(frame, {"config": config}, folder)
 
 
-def classification(
-    frame: pd.DataFrame, model: str | dict[str, Any], tokenizer: str | None
-) -> TextClassification:
+def classification(frame: pd.DataFrame, model: str | dict[str, Any], tokenizer: str | None) -> RowWorkload:
     with tempfile.TemporaryDirectory() as folder:
         train = Path(folder) / "train.jsonl"
         frame.to_json(train, orient="records", lines=True)

@@ -18,34 +18,52 @@ from stabsearch.config.schema import sweep_schema
 from stabsearch.config.source import Source
 from stabsearch.config.starter import starter_text
 from stabsearch.config.table import schema_table
-from stabsearch.config.task import (
+from stabsearch.config.tasks import (
+    CausalLMTask,
     HubData,
     LocalData,
+    MaskedLMTask,
     ModelConfig,
+    MultiLabelTask,
     QuickstartTask,
+    RegressionTask,
+    ScriptTask,
+    Seq2SeqTask,
     SequenceClassificationTask,
     Task,
+    TextTask,
+    TokenClassificationTask,
+    TrainerTask,
 )
 from stabsearch.config.write import difference, identity, resolved_text
 
 __all__ = [
     "Budget",
+    "CausalLMTask",
     "HubData",
     "LoadedSweep",
     "LocalData",
     "LogRange",
+    "MaskedLMTask",
     "ModelConfig",
+    "MultiLabelTask",
     "QuickstartTask",
+    "RegressionTask",
     "Resolved",
     "Resources",
     "Risk",
+    "ScriptTask",
     "Search",
+    "Seq2SeqTask",
     "SequenceClassificationTask",
     "Source",
     "Study",
     "Sweep",
     "Task",
+    "TextTask",
+    "TokenClassificationTask",
     "Tracking",
+    "TrainerTask",
     "Training",
     "difference",
     "identity",

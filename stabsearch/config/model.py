@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from stabsearch.config.part import Part, Text, wrong
-from stabsearch.config.task import Task
+from stabsearch.config.tasks import Task
 from stabsearch.records.plan import Precision
 from stabsearch.records.rules import OutcomeRules
 

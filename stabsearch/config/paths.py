@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from stabsearch.config.model import Sweep
-from stabsearch.config.task import HubData, LocalData, SequenceClassificationTask
+from stabsearch.config.tasks import HubData, LocalData, TextTask
 from stabsearch.errors import UserError
 
 
@@ -23,7 +23,7 @@ def resolve_paths(sweep: Sweep, folder: Path) -> Sweep:
     """
     sweep = _with_earlier(sweep, folder)
     task = sweep.task
-    if not isinstance(task, SequenceClassificationTask):
+    if not isinstance(task, TextTask):
         return sweep
     update = {"data": _data(task.data, folder), "tokenizer": _source(task.tokenizer, folder, "tokenizer")}
     if isinstance(task.model, str):

@@ -19,7 +19,9 @@ HEADER = """\
 # It works as it is, offline, on generated data. Keys behind a '#' show their default or an example:
 # remove the '#' to set them.
 """
-TEXT_TASK = "Your own data: remove the task above, and the '#' of the keys you need here."
+OTHER_TASKS = (
+    "Your own model and data: remove the task above, and the '#' of the keys you need in one of these."
+)
 
 STARTER: Mapping[KeyPath, str] = {
     ("name",): "my-sweep",
@@ -45,11 +47,14 @@ STARTER: Mapping[KeyPath, str] = {
 """Keys that the starter sets, with their YAML; all others stand behind a ``#``."""
 
 EXAMPLES: Mapping[KeyPath, str] = {
-    ("task", "type"): "sequence-classification",
     ("task", "model"): "google-bert/bert-base-uncased",
     ("task", "tokenizer"): "google-bert/bert-base-uncased",
     ("task", "data"): "{train: train.tsv, eval: dev.tsv}  # or {path: nyu-mll/glue, name: sst2}",
     ("task", "text_pair"): "sentence2",
+    ("task", "prompt"): "prompt",
+    ("task", "factory"): "my_package.train:make_trainer",
+    ("task", "path"): "train.py",
+    ("task", "args"): "{model_name_or_path: google-bert/bert-base-uncased, train_file: train.csv}",
     ("training", "num_train_epochs"): "3",
     ("training", "adam_beta2"): "0.999",
     ("training", "optim"): "adamw_torch",
@@ -88,14 +93,16 @@ def _key_lines(key: KeyPath, node: Node, values: Mapping[KeyPath, str], depth: i
 
 
 def _task_lines(node: Node, values: Mapping[KeyPath, str]) -> Iterator[str]:
-    """Yield the quickstart task as it runs, then the form for one's own texts, behind ``#``."""
-    quickstart, texts = branches(node)[:2]
+    """Yield the quickstart task as it runs, then the form of every other task, behind ``#``."""
+    quickstart, *others = branches(node)
     yield "task:"
     for name, child in quickstart["properties"].items():
         yield from _key_lines(("task", name), child, values, 1)
-    yield from ["", *_comment(TEXT_TASK, 0), "#task:"]
-    for name, child in texts["properties"].items():
-        yield from _key_lines(("task", name), child, {}, 1)
+    yield from ["", *_comment(OTHER_TASKS, 0)]
+    for kind in others:
+        yield from ["", *_comment(describe(kind), 0), "#task:"]
+        for name, child in kind["properties"].items():
+            yield from _key_lines(("task", name), child, {}, 1)
 
 
 def _children(node: Node) -> Mapping[str, Node]:
@@ -104,7 +111,7 @@ def _children(node: Node) -> Mapping[str, Node]:
 
 
 def _value(key: KeyPath, node: Node, values: Mapping[KeyPath, str]) -> str:
-    return values.get(key) or EXAMPLES.get(key) or in_yaml(node.get("default"))
+    return values.get(key) or EXAMPLES.get(key) or node.get("const") or in_yaml(node.get("default"))
 
 
 def _comment(text: str, depth: int) -> list[str]:

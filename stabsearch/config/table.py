@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stabsearch.config.allowed import allowed, in_words
-from stabsearch.config.schema import Node, all_properties, branches, describe
+from stabsearch.config.schema import Node, all_properties, branches, describe, property_at
 from stabsearch.config.write import in_yaml
 from stabsearch.errors import KeyPath, dotted
 
@@ -16,14 +16,37 @@ HEAD = ("| key | holds | default | what it is |", "| --- | --- | --- | --- |")
 
 
 def schema_table() -> str:
-    """Return a Markdown table: each key, what it may hold, its default, what it is for."""
-    return "\n".join([*HEAD, *dict.fromkeys(_rows())]) + "\n"
+    """Return a Markdown table: each key, what it may hold, its default, what it is for.
+
+    A key that some types of task have says which; one that they have in common stands there once.
+    """
+    return "\n".join([*HEAD, *_rows()]) + "\n"
 
 
 def _rows() -> Iterator[str]:
-    for key, node in all_properties():
-        cells = (f"`{dotted(key)}`", _holds(key, node), _default(key, node), describe(node))
-        yield f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+    types_of = _types_of_keys()
+    for cells in dict.fromkeys(_cells(key, node) for key, node in all_properties()):
+        types = types_of.get(cells, ())
+        # what only some types have says so; common keys of all tasks on texts need no list
+        only = f"({', '.join(types)}) " if 0 < len(types) <= MOST_TYPES_NAMED else ""
+        yield f"| {' | '.join(_escaped(cell) for cell in (*cells[:3], only + cells[3]))} |"
+
+
+MOST_TYPES_NAMED = 3  # chosen: a longer list says less than the text itself
+
+
+def _types_of_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return which types of task have a key with this meaning."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for kind in branches(property_at(("task",))):
+        for name, node in kind["properties"].items():
+            cells = _cells(("task", name), node)
+            found[cells] = (*found.get(cells, ()), kind["properties"]["type"]["const"])
+    return found
+
+
+def _cells(key: KeyPath, node: Node) -> tuple[str, str, str, str]:
+    return f"`{dotted(key)}`", _holds(key, node), _default(key, node), describe(node)
 
 
 def _escaped(cell: str) -> str:

@@ -57,7 +57,7 @@ def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
     table = read_table(sweep.task)
     found: list[Finding] = []
     if table is not None:
-        found = TABLE.findings(table_facts(table.frame, dict(table.texts), table.label))
+        found = TABLE.findings(table_facts(table))
         if any(finding.is_error for finding in found):
             return Preflight(len(table.frame), tuple(sorted_findings(found)))
     workload = build_workload(sweep.task, table)

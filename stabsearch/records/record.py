@@ -10,10 +10,10 @@ from typing import Any
 from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
 from stabsearch.records.plan import TrialPlan
 
-RECORD_VERSION = 3
-READABLE_VERSIONS = frozenset({1, 2, RECORD_VERSION})
+RECORD_VERSION = 4
+READABLE_VERSIONS = frozenset({1, 2, 3, RECORD_VERSION})
 """Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``. Version 2 knew
-no bundles and no suspect rows."""
+no bundles and no suspect rows, version 3 no further axes and no processes."""
 MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
 
 
@@ -42,6 +42,16 @@ class Effective:
     """Class name of the optimizer."""
     betas: tuple[float, ...] = ()
     """Adam's betas, empty for another optimizer."""
+    weight_decay: float = math.nan
+    """Largest weight decay of any group of parameters; NaN where the optimizer has none."""
+    adam_epsilon: float = math.nan
+    """Adam's epsilon, NaN for another optimizer."""
+    num_processes: int = 1
+    """Processes that trained together, each on rows of its own."""
+    gradient_checkpointing: bool = False
+    """True when activations were computed again in the backward pass."""
+    guard: str = "plain"
+    """Form of the guard: ``plain`` looks at each micro-batch, ``frozen`` leaves the device alone and looks later."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,8 @@ class TrialRecord:
     """Rows of the training data, from 0, that break their batch whatever the hyperparameters are."""
     bundle: str = ""
     """Folder below ``bad_batches/`` that holds this failure, or one of its kind; empty: none is kept."""
+    initial_weights: str = ""
+    """Digest of the weights that the trial began with; equal for equal model seeds."""
     message: str = ""
     """One line on what happened, for people."""
     startup_s: float = 0.0
@@ -151,7 +163,7 @@ def plan_from_json(data: Mapping[str, Any]) -> TrialPlan:
     return TrialPlan(**{**data, "stage": Stage(data["stage"])})
 
 
-_TEXTS = frozenset({"message", "machine", "bundle"})
+_TEXTS = frozenset({"message", "machine", "bundle", "initial_weights"})
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+)
 
 from stabsearch.task.labels import ClassLabels
-from stabsearch.task.rows import TokenRows, tokenise
-from stabsearch.task.text_classification import ModelFromConfig, TextClassification
+from stabsearch.task.models import ModelFromConfig
+from stabsearch.task.rows import TaskTable, token_rows, tokenise
+from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -25,8 +30,13 @@ MAX_WORDS = 20
 DATA_SEED = 20_201  # chosen: one fixed data set, so that sweeps can be compared
 
 
-def build_quickstart(task: QuickstartTask) -> TextClassification:
-    """Return the workload: sentences about one of several topics, some wrongly labelled."""
+def build(task: QuickstartTask, table: TaskTable | None = None) -> RowWorkload:
+    """Return the workload: sentences about one of several topics, some wrongly labelled.
+
+    Args:
+        task: the part ``task`` of the sweep.
+        table: None: its rows are made, not read.
+    """
     texts, labels = generate(task)
     tokenizer = _word_tokenizer(task.num_classes)
     tokens = tokenise(tokenizer, texts, None, MAX_WORDS)
@@ -39,8 +49,13 @@ def build_quickstart(task: QuickstartTask) -> TextClassification:
         "intermediate_size": 4 * task.hidden_size,
         "max_position_embeddings": MAX_WORDS,
     }
-    maker = ModelFromConfig(config, labels.num_classes)
-    return TextClassification(TokenRows(tokens, labels.ids_N), labels, tokenizer, maker)
+    return RowWorkload(
+        rows=token_rows(tokens, labels.ids_N),
+        chance_loss=labels.chance_loss,
+        tokenizer=tokenizer,
+        collator=DataCollatorWithPadding(tokenizer),
+        make_model=ModelFromConfig(config, AutoModelForSequenceClassification, num_labels=labels.num_classes),
+    )
 
 
 def _num_heads(hidden_size: int) -> int:

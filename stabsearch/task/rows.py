@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,11 @@ class Tokens:
     """Which text of a pair each token belongs to, for models that want to know; else None."""
 
 
+LabelKind = Literal["classes", "numbers", "lists", "token-classes", "none"]
+"""What a task makes of its label columns: a class per row, a number per column, several labels per row, a
+class per word; none: labels come from the texts themselves."""
+
+
 @dataclass(frozen=True)
 class TaskTable:
     """The training table as it was read, and the columns of it that a task names."""
@@ -40,48 +45,84 @@ class TaskTable:
     frame: pd.DataFrame
     texts: Mapping[str, str]
     """Key of the task (``text``, ``text_pair``) -> column."""
-    label: str
-    """Column of the labels."""
+    labels: tuple[str, ...] = ()
+    """Columns of the labels."""
+    kind: LabelKind = "classes"
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """A list of any length per row, all in one array."""
+
+    flat_T: NDArray[Any]
+    """The lists of all rows, one after another."""
+    starts_N1: NDArray[np.int64]
+    """Where each row begins, and at last where the last one ends."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[Any]], dtype: Any = np.int32) -> Ragged:
+        """Return lists in one array."""
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        flat = np.concatenate([np.asarray(row, dtype=dtype) for row in rows])
+        return cls(flat, np.concatenate([[0], np.cumsum(lengths)]))
+
+    def __len__(self) -> int:
+        return len(self.starts_N1) - 1
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return self.flat_T[self.starts_N1[index] : self.starts_N1[index + 1]]
+
+
+Column = Ragged | NDArray[Any]
+"""A list per row, or an array with one number or one row of numbers for each: [N] or [N, K]."""
 
 
 class TokenRows(Dataset[dict[str, Any]]):
-    """Tokenised rows in two flat arrays: small in memory, cheap to hand to other processes."""
+    """Tokenised rows in few flat arrays: small in memory, cheap to hand to other processes.
 
-    def __init__(self, tokens: Tokens, labels_N: NDArray[np.int64]) -> None:
-        lengths = np.array([len(row) for row in tokens.ids], dtype=np.int64)
-        self._starts_N1 = np.concatenate([[0], np.cumsum(lengths)])
-        self._flat_T = _flat(tokens.ids)
-        self._segments_T = _flat(tokens.segments) if tokens.segments else None
-        self._labels_N = labels_N
+    Args:
+        columns: name -> one entry per row, ``input_ids`` among them; a mask of ones is added where
+            there is no ``attention_mask``.
+    """
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = dict(columns)
 
     def __len__(self) -> int:
-        return len(self._labels_N)
+        return len(self.columns["input_ids"])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        place = slice(self._starts_N1[index], self._starts_N1[index + 1])
-        ids = self._flat_T[place].tolist()
-        segments = {} if self._segments_T is None else {"token_type_ids": self._segments_T[place].tolist()}
-        return {
-            "input_ids": ids,
-            **segments,
-            "attention_mask": [1] * len(ids),
-            "labels": int(self._labels_N[index]),
-        }
+        row = {name: column[index].tolist() for name, column in self.columns.items()}
+        return row if "attention_mask" in row else _with_mask(row)
 
     def arrow(self) -> pa.Table:
-        """Return the rows as a table on the same memory; only the mask, which is all ones, is new."""
-        columns = {"input_ids": self._flat_T, "attention_mask": np.ones(len(self._flat_T), dtype=np.int8)}
-        if self._segments_T is not None:
-            columns["token_type_ids"] = self._segments_T
-        lists = {
-            name: pa.LargeListArray.from_arrays(self._starts_N1, pa.array(flat))
-            for name, flat in columns.items()
-        }
-        return pa.table({**lists, "labels": self._labels_N})
+        """Return the rows as a table on the same memory; only a mask of ones is new."""
+        columns: dict[str, Column] = self.columns
+        if "attention_mask" not in columns:
+            ids = columns["input_ids"]
+            assert isinstance(ids, Ragged), "tokens are lists"
+            columns = {**columns, "attention_mask": replace(ids, flat_T=np.ones(len(ids.flat_T), np.int8))}
+        return pa.table({name: _arrow_column(column) for name, column in columns.items()})
 
 
-def _flat(rows: list[list[int]]) -> NDArray[np.int32]:
-    return np.concatenate([np.asarray(row, dtype=np.int32) for row in rows])
+def token_rows(tokens: Tokens, labels: Column) -> TokenRows:
+    """Return the rows of tokens with their labels."""
+    segments = {} if tokens.segments is None else {"token_type_ids": Ragged.of(tokens.segments)}
+    return TokenRows({"input_ids": Ragged.of(tokens.ids), **segments, "labels": labels})
+
+
+def _with_mask(row: dict[str, Any]) -> dict[str, Any]:
+    labels = {"labels": row.pop("labels")} if "labels" in row else {}
+    return {**row, "attention_mask": [1] * len(row["input_ids"]), **labels}
+
+
+def _arrow_column(column: Column) -> pa.Array:
+    if isinstance(column, Ragged):
+        return pa.LargeListArray.from_arrays(column.starts_N1, pa.array(column.flat_T))
+    if column.ndim == 1:
+        return pa.array(column)
+    starts_N1 = np.arange(len(column) + 1, dtype=np.int64) * column.shape[1]
+    return pa.LargeListArray.from_arrays(starts_N1, pa.array(column.reshape(-1)))
 
 
 def read_rows(data: LocalData | HubData) -> pd.DataFrame:
@@ -123,6 +164,22 @@ def tokenise(
     encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length, padding=False)
     # a single text is all segment 0, which is what a model assumes when it is told nothing
     return Tokens(encoded["input_ids"], encoded.get("token_type_ids") if pairs else None)
+
+
+def tokenised_texts(
+    tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, columns: Mapping[str, str], max_length: int
+) -> Tokens:
+    """Return the tokens of the texts, or pairs of texts, of a table.
+
+    Args:
+        tokenizer: makes them.
+        frame: the table.
+        columns: ``text``, and for pairs ``text_pair``, each with its column.
+        max_length: longest row in tokens; longer ones are cut.
+    """
+    firsts = texts(frame, columns["text"], "text")
+    seconds = texts(frame, columns["text_pair"], "text_pair") if "text_pair" in columns else None
+    return tokenise(tokenizer, firsts, seconds, max_length)
 
 
 def _read_file(path: Path) -> pd.DataFrame:

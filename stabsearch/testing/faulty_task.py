@@ -52,7 +52,7 @@ def build_faulty(task: FaultyTask) -> Workload:
         RuntimeError: this build is one of those that fail.
     """
     from stabsearch.config import QuickstartTask
-    from stabsearch.task.quickstart import build_quickstart
+    from stabsearch.task.quickstart import build as build_quickstart
 
     for number in range(task.failing_builds):
         if _first(task, f"failed-build-{number}"):

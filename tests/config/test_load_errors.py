@@ -36,6 +36,10 @@ def error_of(text: str, *overrides: str) -> UserError:
     return caught.value
 
 
+TASKS = (
+    "causal-lm, masked-lm, multi-label, quickstart, regression, script, seq2seq, sequence-classification, "
+    "token-classification"
+)
 BAD = [
     pytest.param(
         START + "search:\n  precision:\n  - fp32\n  - bf16\n  - fp61\n",
@@ -52,8 +56,7 @@ BAD = [
     ),
     pytest.param(
         "name: a\ntask:\n  type: sequence-clasification\ntraining: {max_steps: 400}\n",
-        "sweep.yaml:3: task.type: unknown task type 'sequence-clasification' "
-        "(known: quickstart, sequence-classification)",
+        f"sweep.yaml:3: task.type: unknown task type 'sequence-clasification' (known: {TASKS}, trainer)",
         "did you mean 'sequence-classification'?",
         id="unknown task type",
     ),
@@ -246,13 +249,13 @@ BAD = [
     ),
     pytest.param(
         "name: a\ntask:\n  num_rows: 100\ntraining: {max_steps: 3}\n",
-        "sweep.yaml:2: task.type: missing, must be quickstart or sequence-classification",
+        f"sweep.yaml:2: task.type: missing, must be {TASKS} or trainer",
         "add it: The kind of task.",
         id="task without a type",
     ),
     pytest.param(
         "name: a\ntask: quickstart\ntraining: {max_steps: 3}\n",
-        "sweep.yaml:2: task: must be a mapping with a type (quickstart or sequence-classification) "
+        f"sweep.yaml:2: task: must be a mapping with a type ({TASKS} or trainer) "
         "and its keys, got 'quickstart'",
         "What is trained.",
         id="word for a task",

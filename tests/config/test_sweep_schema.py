@@ -18,9 +18,9 @@ from stabsearch.config import (
     schema_table,
     starter_text,
     sweep_schema,
-    task,
+    tasks,
 )
-from stabsearch.config.allowed import allowed
+from stabsearch.config.allowed import allowed, choices
 from stabsearch.config.schema import all_properties, describe, property_at
 from stabsearch.errors import KeyPath, dotted
 from stabsearch.records import OutcomeRules
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+TASK_MODULES = (tasks.sources, tasks.quickstart, tasks.heads, tasks.language, tasks.own_code)
 MODELS = [
     value
-    for module in (model, task)
+    for module in (model, *TASK_MODULES)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
 ]
@@ -95,7 +96,11 @@ def _with_duration(key: KeyPath, duration: str) -> dict[str, object]:
     [
         (("name",), "text"),
         (("seed",), "a whole number, 0 or more"),
-        (("task", "type"), "quickstart or sequence-classification"),
+        (
+            ("task", "type"),
+            "causal-lm, masked-lm, multi-label, quickstart, regression, script, seq2seq, "
+            "sequence-classification, token-classification or trainer",
+        ),
         (("search", "precision"), "a list of bf16, fp16, fp32 or tf32"),
         (("search", "warmup"), "a list of numbers, each 0 or more"),
         (("budget", "horizon"), "a whole number above 0, or auto"),
@@ -114,7 +119,17 @@ def test_the_table_has_every_key_once_per_task_that_has_it() -> None:
     """A new key is in the docs the day it is added."""
     keys = re.findall(r"^\| `([^`]+)` \|", schema_table(), flags=re.MULTILINE)
     assert sorted(set(keys)) == sorted(map(dotted, ALL_KEYS))
-    assert len(keys) == len(set(keys))
+    assert len(schema_table().splitlines()) == len(set(schema_table().splitlines()))
+    assert {key for key in keys if keys.count(key) > 1} <= {key for key in keys if key.startswith("task.")}
+
+
+def test_a_key_of_some_tasks_says_of_which() -> None:
+    """``task.text`` is a column of texts, of words, or of answers."""
+    rows = [row for row in schema_table().splitlines() if row.startswith("| `task.")]
+    assert any(row.startswith("| `task.mlm_probability`") and "| (masked-lm) Share of" in row for row in rows)
+    texts = [row for row in rows if row.startswith("| `task.text`")]
+    assert sum("(token-classification)" in row for row in texts) == 1
+    assert len([row for row in rows if row.startswith("| `task.model`")]) == 1
 
 
 def test_every_row_of_the_table_has_four_cells() -> None:
@@ -147,16 +162,26 @@ def test_the_starter_explains_every_key() -> None:
         assert describe(node)
 
 
-def test_what_the_starter_shows_behind_a_hash_is_valid(tmp_path: Path) -> None:
-    """Removing every ``#`` gives a sweep again: the one on your own data."""
+def with_task(kind: str) -> str:
+    """Return the starter with the form of one type of task in place of the quickstart's."""
     text = starter_text()
-    own = text[: text.index("\ntask:")] + text[text.index("\n#task:") :]
-    own = re.sub(r"^(\s*)#(\w)", r"\1\2", own, flags=re.MULTILINE).replace("  max_steps: 400\n", "")
+    start, end = text.index("\ntask:"), text.index("\n# The full run that is being prepared")
+    forms = [form for form in text[start:end].split("\n#task:")[1:] if f"\n  #type: {kind}\n" in form]
+    assert len(forms) == 1
+    return f"{text[:start]}\n#task:{forms[0]}{text[end:]}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in choices(("task", "type")) if kind != "quickstart"])
+def test_what_the_starter_shows_behind_a_hash_is_valid(tmp_path: Path, kind: str) -> None:
+    """Removing every ``#`` gives a sweep again: one of your own, of every type."""
+    own = re.sub(r"^(\s*)#(\w)", r"\1\2", with_task(kind), flags=re.MULTILINE).replace(
+        "  max_steps: 400\n", ""
+    )
     path = tmp_path / "sweep.yaml"
     path.write_text(own)
-    for name in ("train.tsv", "dev.tsv"):
+    for name in ("train.tsv", "dev.tsv", "train.py"):
         (tmp_path / name).write_text("text\tlabel\n")
     sweep = load_sweep(path).sweep
-    assert sweep.task.type == "sequence-classification"
+    assert sweep.task.type == kind
     assert sweep.outcomes == OutcomeRules()
     assert sweep.training.num_train_epochs == 3

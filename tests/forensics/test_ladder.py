@@ -24,7 +24,7 @@ from stabsearch.forensics.diagnosis import Diagnosis
 from stabsearch.forensics.finding import Finding, Severity
 from stabsearch.forensics.ladder import Case, _Climb, diagnose
 from stabsearch.records import Cause, Outcome
-from stabsearch.task.quickstart import build_quickstart
+from stabsearch.task.quickstart import build as build_quickstart
 from stabsearch.testing.records import record_of
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.run import run_trial

@@ -38,7 +38,7 @@ from stabsearch.errors import ExitCode
 from stabsearch.forensics.finding import Finding, Severity, exit_code
 from stabsearch.forensics.preflight import check_trainer
 from stabsearch.records import Cause
-from stabsearch.task.rows import TokenRows, Tokens
+from stabsearch.task.rows import Ragged, TokenRows
 
 
 def ids_of(found: list[Finding]) -> set[str]:
@@ -158,7 +158,12 @@ def in_arrow_reordered(made: list[dict[str, Any]]) -> Any:
 
 
 def in_token_rows(made: list[dict[str, Any]]) -> TokenRows:
-    return TokenRows(Tokens([row["input_ids"] for row in made]), np.array([row["labels"] for row in made]))
+    return TokenRows(
+        {
+            "input_ids": Ragged.of([row["input_ids"] for row in made]),
+            "labels": np.array([row["labels"] for row in made]),
+        }
+    )
 
 
 KINDS: list[Callable[[list[dict[str, Any]]], Any]] = [

@@ -18,8 +18,8 @@ from stabsearch.report.views import QuietView
 from stabsearch.sweep import read_sweep, run_sweep
 from stabsearch.sweep.diagnosing import worst_trial
 from stabsearch.task import registry
-from stabsearch.task.quickstart import build_quickstart
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.quickstart import build as build_quickstart
+from stabsearch.task.workload import RowWorkload
 from stabsearch.testing.records import record_of
 
 POISONED = 11
@@ -38,7 +38,7 @@ class PoisonTrainer(Trainer):
         return loss * (float("nan") if is_hit else 1.0)
 
 
-class Poisoned(TextClassification):
+class Poisoned(RowWorkload):
     """The quickstart's rows, one of them poisoned."""
 
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
@@ -54,7 +54,7 @@ class Poisoned(TextClassification):
 
 def build_poisoned(task: QuickstartTask, table: Any = None) -> Poisoned:
     sound = build_quickstart(task)
-    return Poisoned(sound.rows, sound.labels, sound.tokenizer, sound.make_model)
+    return Poisoned(**vars(sound))
 
 
 def tiny(tmp_path: Path, **parts: Any) -> Sweep:

@@ -9,7 +9,8 @@ import pytest
 from transformers import DataCollatorWithPadding
 
 from stabsearch.config import QuickstartTask
-from stabsearch.task.quickstart import build_quickstart, generate
+from stabsearch.task.quickstart import build as build_quickstart
+from stabsearch.task.quickstart import generate
 
 DIGEST = (
     "import hashlib; from stabsearch.config import QuickstartTask; "

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from stabsearch.config import SequenceClassificationTask
 from stabsearch.errors import UserError
+from stabsearch.task.models import ModelFromConfig
 from stabsearch.task.registry import build_workload, read_table
-from stabsearch.task.text_classification import ModelFromConfig, TextClassification
+from stabsearch.task.workload import RowWorkload
 
 SMALL = {
     "model_type": "bert",
@@ -94,8 +95,8 @@ def test_a_head_that_the_checkpoint_holds_is_kept(half_checkpoint: Path, make: A
 def test_the_rows_are_what_the_tokenizer_made_of_them(make: Any) -> None:
     """Ids, mask and label of each row, cut at the longest length allowed."""
     workload = build_workload(make(max_length=4))
-    assert isinstance(workload, TextClassification)
-    assert (workload.num_rows, workload.labels.num_classes) == (4, 3)
+    assert isinstance(workload, RowWorkload)
+    assert (workload.num_rows, workload.model(0).config.num_labels) == (4, 3)
     assert workload.rows[0] == {"input_ids": [2, 5, 7, 3], "attention_mask": [1] * 4, "labels": 0}
     assert workload.rows[2]["input_ids"] == [2, 9, 5, 3]
 
@@ -136,7 +137,7 @@ def test_a_model_from_a_configuration(make: Any, checkpoint: Path) -> None:
 def test_a_configuration_that_makes_no_model(config: dict[str, Any], message: str, hint: str) -> None:
     """What a model's code makes of wrong fields reaches the user as one line."""
     with pytest.raises(UserError) as raised:
-        ModelFromConfig(config, 2)
+        ModelFromConfig(config, AutoModelForSequenceClassification, num_labels=2)
     assert message in raised.value.message
     assert "\n" not in raised.value.message
     assert hint in raised.value.hint
@@ -145,7 +146,12 @@ def test_a_configuration_that_makes_no_model(config: dict[str, Any], message: st
 
 def test_the_number_of_classes_comes_from_the_data() -> None:
     """A configuration that names another number does not decide it."""
-    assert ModelFromConfig({**SMALL, "num_labels": 7}, 2)(0).config.num_labels == 2
+    assert (
+        ModelFromConfig({**SMALL, "num_labels": 7}, AutoModelForSequenceClassification, num_labels=2)(
+            0
+        ).config.num_labels
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,10 +188,10 @@ def test_a_table_that_was_read_is_not_read_again(make: Any, tmp_path: Path) -> N
     task = make(text_pair="other")
     table = read_table(task)
     assert table is not None
-    assert (len(table.frame), dict(table.texts), table.label) == (
+    assert (len(table.frame), dict(table.texts), table.labels) == (
         4,
         {"text": "text", "text_pair": "other"},
-        "label",
+        ("label",),
     )
     (tmp_path / "rows.tsv").unlink()
     assert build_workload(task, table).num_rows == 4

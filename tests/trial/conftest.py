@@ -4,11 +4,11 @@ import pytest
 import torch
 from trial_samples import build_tiny
 
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 
 
 @pytest.fixture(scope="session")
-def tiny() -> TextClassification:
+def tiny() -> RowWorkload:
     """Return a BERT of width 16 on 64 generated sentences."""
     torch.set_num_threads(1)
     return build_tiny()

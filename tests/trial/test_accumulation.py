@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausa
 from trial_samples import Odd, no_dropout, plan, same_weights, setup, weights
 
 from stabsearch.records import Outcome
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.run import run_trial
 
@@ -75,7 +75,7 @@ def first_loss(workload: Any, rows: int, accumulation: int, **training: Any) -> 
 
 @pytest.mark.parametrize("trainer_class", [Trainer, DividingTrainer, OwnLossTrainer])
 def test_the_loss_does_not_depend_on_how_a_step_is_cut(
-    tiny: TextClassification, trainer_class: type[Trainer]
+    tiny: RowWorkload, trainer_class: type[Trainer]
 ) -> None:
     """One step of 8 rows has one loss, also where Transformers back-propagates twice or four times it."""
     workload = Odd(tiny, trainer_class, change_model=no_dropout)
@@ -84,7 +84,7 @@ def test_the_loss_does_not_depend_on_how_a_step_is_cut(
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_label_smoothing_is_accumulated_rightly(tiny: TextClassification, smoothing: float) -> None:
+def test_label_smoothing_is_accumulated_rightly(tiny: RowWorkload, smoothing: float) -> None:
     """The label smoother has a division of its own."""
     workload = Odd(tiny, change_model=no_dropout)
     cuts = [first_loss(workload, rows, 8 // rows, label_smoothing_factor=smoothing) for rows in (8, 4)]
@@ -92,7 +92,7 @@ def test_label_smoothing_is_accumulated_rightly(tiny: TextClassification, smooth
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])
-def test_language_models(tiny: TextClassification, kind: str) -> None:
+def test_language_models(tiny: RowWorkload, kind: str) -> None:
     """Shares of a step's tokens (causal) and means of micro-batches (masked) both end near ln V."""
     workload = Tokens(tiny, TokenTrainer, rows=LabelledTokens())
     workload.kind = kind

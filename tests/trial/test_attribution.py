@@ -21,7 +21,7 @@ from trial_samples import (
 )
 
 from stabsearch.records import Cause, Outcome, TrialRecord
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.attribution import name_cause
 from stabsearch.trial.run import run_trial
 
@@ -33,7 +33,7 @@ def ended(record: TrialRecord) -> tuple[Outcome, Cause | None]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_poisoned_row_is_a_data_fault(tiny: TextClassification, precision: str) -> None:
+def test_a_poisoned_row_is_a_data_fault(tiny: RowWorkload, precision: str) -> None:
     """A batch that is bad on the initial weights in fp32 proves nothing about the hyperparameters."""
     rows = NanLoss(tiny.rows, bad=17)
     record = run_trial(plan(precision=precision, horizon=16), Odd(tiny, WeightedTrainer, rows), FP16)
@@ -45,7 +45,7 @@ def test_a_poisoned_row_is_a_data_fault(tiny: TextClassification, precision: str
     assert record.message.endswith("without training row 17 the batch is sound")
 
 
-def test_a_batch_without_any_label_is_a_data_fault(tiny: TextClassification) -> None:
+def test_a_batch_without_any_label_is_a_data_fault(tiny: RowWorkload) -> None:
     """A mean over no labels at all is 0/0, with finite logits."""
     rows = [{**tiny.rows[i], "labels": -100} for i in range(8)]
     record = run_trial(plan(), Odd(tiny, rows=rows), setup())
@@ -53,7 +53,7 @@ def test_a_batch_without_any_label_is_a_data_fault(tiny: TextClassification) -> 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_an_absurd_learning_rate_is_evidence(tiny: TextClassification, precision: str) -> None:
+def test_an_absurd_learning_rate_is_evidence(tiny: RowWorkload, precision: str) -> None:
     """Fine on the initial weights, broken on those that training made, in every precision."""
     trial = plan(learning_rate=1e20, precision=precision, max_grad_norm=0.0)
     record = run_trial(trial, Odd(tiny, change_model=no_dropout), setup())
@@ -61,7 +61,7 @@ def test_an_absurd_learning_rate_is_evidence(tiny: TextClassification, precision
     assert record.first_bad_step == 2
 
 
-def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: TextClassification) -> None:
+def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: RowWorkload) -> None:
     """The same weights are fine in fp32 and bf16; fp16 overflows in the first forward."""
     large = Odd(tiny, change_model=too_large_for_fp16)
     record = run_trial(plan(precision="fp16"), large, FP16)
@@ -70,7 +70,7 @@ def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: TextClass
     assert run_trial(plan(precision="bf16", horizon=2), large, FP16).outcome is Outcome.STABLE
 
 
-def test_weights_that_drift_out_of_fp16(tiny: TextClassification) -> None:
+def test_weights_that_drift_out_of_fp16(tiny: RowWorkload) -> None:
     """Fine at the start, and after a few updates too large for fp16 but not for fp32."""
     trial = plan(precision="fp16", learning_rate=30.0, max_grad_norm=0.0, horizon=8)
     record = run_trial(trial, Odd(tiny, change_model=no_dropout), FP16)
@@ -85,7 +85,7 @@ def steep_in_half(model: Any) -> None:
     model.classifier.register_forward_hook(lambda module, inputs, output: SteepInHalf.apply(output))
 
 
-def test_a_loss_scale_at_its_floor(tiny: TextClassification) -> None:
+def test_a_loss_scale_at_its_floor(tiny: RowWorkload) -> None:
     """Gradients that overflow in fp16 at any scale: every update is skipped until there is no scale left."""
     record = run_trial(plan(precision="fp16", horizon=30), Odd(tiny, change_model=steep_in_half), FP16)
     assert ended(record) == (Outcome.SCALE_FLOOR, Cause.PRECISION_AT_INIT)
@@ -95,16 +95,14 @@ def test_a_loss_scale_at_its_floor(tiny: TextClassification) -> None:
 
 
 @pytest.mark.parametrize(("precision", "steps"), [("fp32", 0), ("bf16", 0), ("fp16", 17)])
-def test_a_loss_without_a_gradient_is_no_evidence(
-    tiny: TextClassification, precision: str, steps: int
-) -> None:
+def test_a_loss_without_a_gradient_is_no_evidence(tiny: RowWorkload, precision: str, steps: int) -> None:
     """A gradient that is bad on the initial weights in fp32 is not the learning rate's doing."""
     record = run_trial(plan(precision=precision, horizon=30), Odd(tiny, RootTrainer), FP16)
     assert ended(record) == (Outcome.DATA_FAULT, Cause.LOSS_MISMATCH)
     assert record.steps == steps
 
 
-def test_a_poisoned_micro_batch_in_the_middle_of_an_update(tiny: TextClassification) -> None:
+def test_a_poisoned_micro_batch_in_the_middle_of_an_update(tiny: RowWorkload) -> None:
     """All micro-batches of an update are looked at when its gradient is bad, not the last one only."""
 
     class RootOfRow(WeightedTrainer):
@@ -136,7 +134,7 @@ def test_every_pattern_of_replays_has_a_cause(finite: tuple[bool, bool, bool, bo
     assert cause is not Cause.UNKNOWN
 
 
-def test_every_row_without_a_label_is_named(tiny: TextClassification) -> None:
+def test_every_row_without_a_label_is_named(tiny: RowWorkload) -> None:
     """A batch of rows that are all unlabelled is 0/0: no row is innocent, and all of them are named."""
     rows = [{**tiny.rows[i], "labels": -100 if i >= 4 else 0} for i in range(8)]
     batches = setup(training={"train_sampling_strategy": "sequential"})
@@ -146,7 +144,7 @@ def test_every_row_without_a_label_is_named(tiny: TextClassification) -> None:
     assert "so is every row of its batch by itself" in record.message
 
 
-def test_a_row_that_is_too_long_does_not_drag_the_others_along(tiny: TextClassification) -> None:
+def test_a_row_that_is_too_long_does_not_drag_the_others_along(tiny: RowWorkload) -> None:
     """The others are only padded to its length; by themselves they fit."""
     long = {**tiny.rows[0], "input_ids": [3] * 30, "attention_mask": [1] * 30}
     rows = [tiny.rows[i] if i != 5 else long for i in range(8)]
@@ -156,7 +154,7 @@ def test_a_row_that_is_too_long_does_not_drag_the_others_along(tiny: TextClassif
     assert record.first_bad_step == record.steps + 1
 
 
-def test_a_label_out_of_range_is_named_although_it_raises(tiny: TextClassification) -> None:
+def test_a_label_out_of_range_is_named_although_it_raises(tiny: RowWorkload) -> None:
     """``IndexError: Target 7 is out of bounds`` is a fault of that row, not a crash."""
     rows = [{**tiny.rows[i], "labels": 7 if i == 6 else tiny.rows[i]["labels"]} for i in range(8)]
     record = run_trial(plan(), Odd(tiny, rows=rows), setup())
@@ -165,33 +163,33 @@ def test_a_label_out_of_range_is_named_although_it_raises(tiny: TextClassificati
     assert "Target 7 is out of bounds" in record.message
 
 
-def test_labels_that_do_not_fit_the_loss_are_a_mismatch(tiny: TextClassification) -> None:
+def test_labels_that_do_not_fit_the_loss_are_a_mismatch(tiny: RowWorkload) -> None:
     """Class ids as floats choose another loss, whatever the row."""
     rows = [{**tiny.rows[i], "labels": float(tiny.rows[i]["labels"])} for i in range(8)]
     record = run_trial(plan(), Odd(tiny, rows=rows), setup())
     assert ended(record) == (Outcome.DATA_FAULT, Cause.LOSS_MISMATCH)
 
 
-def test_a_bug_of_the_users_is_a_crash(tiny: TextClassification) -> None:
+def test_a_bug_of_the_users_is_a_crash(tiny: RowWorkload) -> None:
     """An exception that no row is to blame for proves nothing about data or settings."""
     record = run_trial(plan(), Odd(tiny, BuggyTrainer), setup())
     assert ended(record) == (Outcome.CRASHED, Cause.UNKNOWN)
 
 
-def test_what_is_finite_when_run_again_is_the_machines_fault(tiny: TextClassification) -> None:
+def test_what_is_finite_when_run_again_is_the_machines_fault(tiny: RowWorkload) -> None:
     """One activation is infinite once, and never again on the same weights, rows and random numbers."""
     record = run_trial(plan(), Odd(tiny, change_model=flips_once), setup())
     assert ended(record) == (Outcome.CRASHED, Cause.HARDWARE_OR_NONDETERMINISM)
     assert not record.outcome.is_evidence
 
 
-def test_an_update_that_makes_nan_of_finite_gradients(tiny: TextClassification) -> None:
+def test_an_update_that_makes_nan_of_finite_gradients(tiny: RowWorkload) -> None:
     """Adam without its epsilon divides zero by zero where a gradient is zero, at any learning rate."""
     record = run_trial(plan(), tiny, setup(training={"adam_epsilon": 0.0}))
     assert ended(record) == (Outcome.NONFINITE, Cause.OPTIMIZER_SETTINGS)
 
 
-def test_weights_that_are_broken_from_the_start(tiny: TextClassification) -> None:
+def test_weights_that_are_broken_from_the_start(tiny: RowWorkload) -> None:
     """A NaN in the checkpoint is no fault of the data, and no evidence against a learning rate."""
 
     def poison(model: Any) -> None:
@@ -203,7 +201,7 @@ def test_weights_that_are_broken_from_the_start(tiny: TextClassification) -> Non
 
 
 def test_a_failure_without_an_explanation_is_still_a_failure(
-    tiny: TextClassification, monkeypatch: pytest.MonkeyPatch
+    tiny: RowWorkload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No room for a second model: the NaN was measured all the same, and the note says what is missing."""
 
@@ -229,7 +227,7 @@ class Careful(Trainer):
         return outputs.loss
 
 
-def test_a_training_that_raises_on_its_own_nan_has_failed(tiny: TextClassification) -> None:
+def test_a_training_that_raises_on_its_own_nan_has_failed(tiny: RowWorkload) -> None:
     """It raises on the weights that training made and not on the initial ones: evidence, no crash."""
     careful = Odd(tiny, Careful, change_model=no_dropout)
     record = run_trial(plan(learning_rate=1e20, max_grad_norm=0.0), careful, setup())

@@ -22,7 +22,7 @@ from trial_samples import (
 from stabsearch.capture.bundle import Bundle, read_bundle
 from stabsearch.capture.manifest import MANIFEST
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.run import run_trial
 
 HUGE = {"learning_rate": 1e20, "max_grad_norm": 0.0}
@@ -41,7 +41,7 @@ def captured(folder: Path, workload: Any, trial: TrialPlan | None = None, **chan
     return read_bundle(folder / record.bundle)
 
 
-def test_the_bundle_of_a_poisoned_row(tiny: TextClassification, tmp_path: Path) -> None:
+def test_the_bundle_of_a_poisoned_row(tiny: RowWorkload, tmp_path: Path) -> None:
     """Row numbers, decoded text, guilty row, cause, and the weights before and after training."""
     workload = Odd(tiny, WeightedTrainer, NanLoss(tiny.rows, bad=17))
     record = run(tmp_path, workload, plan(number=12, horizon=16))
@@ -72,9 +72,7 @@ def test_the_bundle_of_a_poisoned_row(tiny: TextClassification, tmp_path: Path) 
     assert not same_weights(bundle.weights(), bundle.weights("initial"))
 
 
-def test_a_scale_floor_keeps_the_first_update_that_was_skipped(
-    tiny: TextClassification, tmp_path: Path
-) -> None:
+def test_a_scale_floor_keeps_the_first_update_that_was_skipped(tiny: RowWorkload, tmp_path: Path) -> None:
     """It is known 17 updates later; the weights have not moved since, and the batch is the first one."""
     trial = plan(precision="fp16", horizon=30, learning_rate=1e-2, warmup_steps=4)
     workload = Odd(tiny, change_model=steep_in_half)
@@ -91,7 +89,7 @@ def test_a_scale_floor_keeps_the_first_update_that_was_skipped(
     assert all(torch.equal(bundle.weights()[name], value) for name, value in initial.items())
 
 
-def first_rows(tiny: TextClassification, folder: Path, trial: TrialPlan) -> tuple[int, ...] | None:
+def first_rows(tiny: RowWorkload, folder: Path, trial: TrialPlan) -> tuple[int, ...] | None:
     """Return the rows of the first batch, known from a trial that breaks in it."""
     everything_bad = NanLossEverywhere(tiny.rows)
     broken = Odd(tiny, WeightedTrainer, everything_bad)
@@ -120,9 +118,7 @@ class RaisesAtTheEnd(WeightedTrainer):
         return loss
 
 
-def test_an_error_right_after_skipped_updates_keeps_its_own_batch(
-    tiny: TextClassification, tmp_path: Path
-) -> None:
+def test_an_error_right_after_skipped_updates_keeps_its_own_batch(tiny: RowWorkload, tmp_path: Path) -> None:
     """The updates that were skipped before are over and done with."""
     rows = NanLoss(tiny.rows, bad=17)
     bundle = captured(tmp_path, Odd(tiny, RaisesAtTheEnd, rows), plan(precision="fp16", horizon=16))
@@ -133,7 +129,7 @@ def test_an_error_right_after_skipped_updates_keeps_its_own_batch(
     assert bundle.manifest.bad.micro_batch == bundle.manifest.window[-1].number == bundle.manifest.bad.step
 
 
-def test_one_bundle_per_kind_of_failure(tiny: TextClassification, tmp_path: Path) -> None:
+def test_one_bundle_per_kind_of_failure(tiny: RowWorkload, tmp_path: Path) -> None:
     """A second trial that breaks in the same way points to the first one's; another way has its own."""
     first = run(tmp_path, tiny, plan(number=1, **HUGE))
     second = run(tmp_path, tiny, plan(number=2, model_seed=9, **HUGE))
@@ -144,7 +140,7 @@ def test_one_bundle_per_kind_of_failure(tiny: TextClassification, tmp_path: Path
 
 @pytest.mark.parametrize("changes", [{"bundle_dir": ""}, {"max_bundle_bytes": 0}, {"max_bundle_bytes": 1000}])
 def test_no_room_is_no_reason_to_lose_the_record(
-    tiny: TextClassification, tmp_path: Path, changes: dict[str, Any]
+    tiny: RowWorkload, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """Switched off, or too large for the budget: the trial's result is the same."""
     record = run(tmp_path, tiny, plan(**HUGE), **changes)
@@ -152,9 +148,7 @@ def test_no_room_is_no_reason_to_lose_the_record(
     assert not list(tmp_path.glob("0*"))
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_either(
-    tiny: TextClassification, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_is_no_reason_either(tiny: RowWorkload, tmp_path: Path) -> None:
     """A file in its place."""
     (tmp_path / "file").write_text("")
     record = run(tmp_path / "file", tiny, plan(**HUGE))
@@ -177,7 +171,7 @@ class WithTokenizer(WeightedTrainer):
         self.processing_class = Unreadable()
 
 
-def test_a_tokenizer_that_raises_is_no_reason_either(tiny: TextClassification, tmp_path: Path) -> None:
+def test_a_tokenizer_that_raises_is_no_reason_either(tiny: RowWorkload, tmp_path: Path) -> None:
     """Whatever a user's object raises while it is written down: the failure of the training is the result."""
     record = run(tmp_path, Odd(tiny, WithTokenizer, NanLoss(tiny.rows, bad=17)))
     assert (record.outcome, record.suspect_rows, record.bundle) == (Outcome.DATA_FAULT, (17,), "")
@@ -207,7 +201,7 @@ class WithObject(Talking):
     extra: ClassVar[Any] = {"deep": [Unreadable()]}
 
 
-def test_inputs_that_are_no_tensors(tiny: TextClassification, tmp_path: Path) -> None:
+def test_inputs_that_are_no_tensors(tiny: RowWorkload, tmp_path: Path) -> None:
     """Plain data is stored exactly; of anything else the name and the type, and the rest all the same."""
     rows = NanLoss(tiny.rows, bad=17)
     plain = captured(tmp_path / "plain", Odd(tiny, WithTexts, rows))
@@ -218,7 +212,7 @@ def test_inputs_that_are_no_tensors(tiny: TextClassification, tmp_path: Path) ->
     assert odd.weights()
 
 
-def test_secrets_and_places_are_not_kept(tiny: TextClassification, tmp_path: Path) -> None:
+def test_secrets_and_places_are_not_kept(tiny: RowWorkload, tmp_path: Path) -> None:
     """A bundle is made to be sent to somebody."""
     training = {"hub_token": "hf_secret", "run_name": "mine", "hub_model_id": "me/mine", "weight_decay": 0.1}
     bundle = captured(tmp_path, tiny, plan(**HUGE), training=training)
@@ -235,7 +229,7 @@ def hook(model: Any) -> None:
     model.bert.pooler.register_forward_pre_hook(lambda module, inputs: None)
 
 
-def test_hooks_of_the_users_are_named(tiny: TextClassification, tmp_path: Path) -> None:
+def test_hooks_of_the_users_are_named(tiny: RowWorkload, tmp_path: Path) -> None:
     """They are code and cannot be stored; those of the Trainer itself come back with it."""
     hooked = captured(tmp_path / "a", Odd(tiny, change_model=hook), plan(**HUGE))
     assert hooked.manifest.model.hooked == ("bert.pooler",)
@@ -245,7 +239,7 @@ def test_hooks_of_the_users_are_named(tiny: TextClassification, tmp_path: Path) 
     assert noisy.manifest.trainer.arguments["neftune_noise_alpha"] == 5.0
 
 
-def test_dropout_rates_that_were_set_later(tiny: TextClassification, tmp_path: Path) -> None:
+def test_dropout_rates_that_were_set_later(tiny: RowWorkload, tmp_path: Path) -> None:
     """The configuration says 0.1, the modules 0: what counts is what was computed."""
     bundle = captured(tmp_path, Odd(tiny, change_model=no_dropout), plan(**HUGE))
     assert bundle.manifest.model.config["hidden_dropout_prob"] == 0.1

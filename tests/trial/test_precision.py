@@ -8,7 +8,7 @@ from trial_samples import plan, setup
 
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.precision import check_precision, matmul_precision
 from stabsearch.trial.run import run_trial
 
@@ -16,7 +16,7 @@ KEY = ("search", "precision", 1)
 WHERE: dict[str, Any] = {"on_gpu": False, "is_local": True, "allow_fp16_on_cpu": False}
 
 
-def test_fp16_on_a_cpu_really_runs_fp16(tiny: TextClassification) -> None:
+def test_fp16_on_a_cpu_really_runs_fp16(tiny: RowWorkload) -> None:
     """With the opt-in: fp16 activations and a loss scaler, and other numbers than fp32."""
     allowed = setup(allow_fp16_on_cpu=True)
     half, full = (run_trial(plan(precision=precision), tiny, allowed) for precision in ("fp16", "fp32"))
@@ -27,7 +27,7 @@ def test_fp16_on_a_cpu_really_runs_fp16(tiny: TextClassification) -> None:
     assert half.trace.losses == pytest.approx(full.trace.losses, rel=0.02)
 
 
-def test_fp16_that_silently_runs_in_fp32_is_no_measurement(tiny: TextClassification) -> None:
+def test_fp16_that_silently_runs_in_fp32_is_no_measurement(tiny: RowWorkload) -> None:
     """Without the opt-in Transformers takes fp16 on a CPU and trains in fp32."""
     record = run_trial(plan(precision="fp16"), tiny, setup())
     assert (record.outcome, record.cause) == (Outcome.CRASHED, Cause.SETTINGS_NOT_APPLIED)
@@ -36,13 +36,13 @@ def test_fp16_that_silently_runs_in_fp32_is_no_measurement(tiny: TextClassificat
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="tf32 really runs on a CUDA device")
-def test_tf32_on_a_cpu_is_no_measurement(tiny: TextClassification) -> None:
+def test_tf32_on_a_cpu_is_no_measurement(tiny: RowWorkload) -> None:
     """A processor has no tf32."""
     record = run_trial(plan(precision="tf32"), tiny, setup())
     assert record.message == "matmul precision: planned tf32, effective ieee"
 
 
-def test_precision_is_reset_between_trials(tiny: TextClassification) -> None:
+def test_precision_is_reset_between_trials(tiny: RowWorkload) -> None:
     """fp32, bf16, fp16 and fp32 again, in one process: each trial runs in its own."""
     allowed = setup(allow_fp16_on_cpu=True)
     order = ("fp32", "bf16", "fp16", "fp32", "bf16")
@@ -116,7 +116,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_trial_that_was_given_a_gpu_and_has_none_is_no_measurement(tiny: TextClassification) -> None:
+def test_a_trial_that_was_given_a_gpu_and_has_none_is_no_measurement(tiny: RowWorkload) -> None:
     """Trained on the CPU instead, it would say nothing about the GPU it was planned for."""
     record = run_trial(plan(), tiny, setup(on_gpu=True))
     assert record.outcome is Outcome.CRASHED

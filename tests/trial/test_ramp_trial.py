@@ -10,7 +10,7 @@ from trial_samples import Odd, no_dropout, plan, setup
 
 from stabsearch.records import Cause, Effective, Outcome, TrialPlan
 from stabsearch.records.ramp import as_ramp, broke_at, ramp_learning_rate
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.effective import differences
 from stabsearch.trial.run import run_trial
 
@@ -38,9 +38,7 @@ def noted(workload: Odd) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("schedule", ["hold", "exact"])
-def test_the_rate_rises_by_the_same_factor_whatever_the_schedule(
-    tiny: TextClassification, schedule: str
-) -> None:
+def test_the_rate_rises_by_the_same_factor_whatever_the_schedule(tiny: RowWorkload, schedule: str) -> None:
     """The full run's schedule does not reach a ramp; its settings count as applied."""
     workload = Odd(tiny, NotingTrainer)
     training = {"lr_scheduler_type": "cosine"}
@@ -51,7 +49,7 @@ def test_the_rate_rises_by_the_same_factor_whatever_the_schedule(
     assert record.effective.peak_learning_rate == pytest.approx(1e-2)
 
 
-def test_parameters_with_a_rate_of_their_own_keep_their_distance(tiny: TextClassification) -> None:
+def test_parameters_with_a_rate_of_their_own_keep_their_distance(tiny: RowWorkload) -> None:
     """A user's optimizer may give some layers a smaller rate."""
 
     class TwoRates(NotingTrainer):
@@ -66,7 +64,7 @@ def test_parameters_with_a_rate_of_their_own_keep_their_distance(tiny: TextClass
     assert [fast / slow for fast, slow in noted(workload)] == pytest.approx([10] * HORIZON)
 
 
-def test_a_scheduler_of_the_users_own_does_not_move_a_ramp(tiny: TextClassification) -> None:
+def test_a_scheduler_of_the_users_own_does_not_move_a_ramp(tiny: RowWorkload) -> None:
     """A Trainer may bring its scheduler along; a step's number alone gives its rate."""
 
     class Falling(NotingTrainer):
@@ -88,7 +86,7 @@ class Sensitive(Trainer):
         return super().compute_loss(model, *args, **named) * (math.inf if has_moved else 1)
 
 
-def test_the_rate_that_broke_it_can_be_told_from_the_record(tiny: TextClassification) -> None:
+def test_the_rate_that_broke_it_can_be_told_from_the_record(tiny: RowWorkload) -> None:
     """Stopped at its failure: the update at 1e-4 did the damage, the step after it met it."""
     seven_decades = ramp(1e-6, 1e1)
     record = run_trial(seven_decades, Odd(tiny, Sensitive), setup())
@@ -97,7 +95,7 @@ def test_the_rate_that_broke_it_can_be_told_from_the_record(tiny: TextClassifica
     assert broke_at(record) == pytest.approx(-4)
 
 
-def test_a_real_ramp_ends_before_its_top(tiny: TextClassification) -> None:
+def test_a_real_ramp_ends_before_its_top(tiny: RowWorkload) -> None:
     """Far above any sane rate the loss explodes, and the guard stops the climb."""
     climb = ramp(1e-4, 1e4, horizon=40, precision="bf16")
     record = run_trial(climb, Odd(tiny, change_model=no_dropout), setup())
@@ -108,7 +106,7 @@ def test_a_real_ramp_ends_before_its_top(tiny: TextClassification) -> None:
 
 
 @pytest.fixture(scope="module")
-def effective(tiny: TextClassification) -> Effective:
+def effective(tiny: RowWorkload) -> Effective:
     """Return what is read back from a trial; its learning rates are given apart."""
     record = run_trial(ramp(), tiny, setup())
     assert record.effective is not None

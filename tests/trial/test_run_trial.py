@@ -18,7 +18,7 @@ from trial_samples import NanLoss, Odd, WeightedTrainer, no_dropout, plan, setup
 
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, TrialRecord
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.run import run_trial, run_trial_of
 
 Raiser = Callable[[], BaseException]
@@ -36,7 +36,7 @@ def raising(error: BaseException, at_step: int = 1) -> type[Trainer]:
     return RaisingTrainer
 
 
-def test_a_stable_trial_reaches_its_horizon_exactly(tiny: TextClassification) -> None:
+def test_a_stable_trial_reaches_its_horizon_exactly(tiny: RowWorkload) -> None:
     """A trial stops at its horizon by itself, long before the full run would end."""
     record = run_trial(plan(horizon=6), tiny, setup())
     assert record.outcome is Outcome.STABLE
@@ -50,7 +50,7 @@ def test_a_stable_trial_reaches_its_horizon_exactly(tiny: TextClassification) ->
     assert record.machine["torch"] == torch.__version__
 
 
-def test_the_effective_settings_are_read_back(tiny: TextClassification) -> None:
+def test_the_effective_settings_are_read_back(tiny: RowWorkload) -> None:
     """What the record says of the settings was seen on the live trainer."""
     record = run_trial(plan(warmup_steps=2, max_grad_norm=0.5, precision="bf16"), tiny, setup())
     effective = record.effective
@@ -65,9 +65,7 @@ def test_the_effective_settings_are_read_back(tiny: TextClassification) -> None:
 
 
 @pytest.mark.parametrize("max_grad_norm", [0.0, 1e-3])
-def test_the_clipped_share_counts_norms_above_the_limit(
-    tiny: TextClassification, max_grad_norm: float
-) -> None:
+def test_the_clipped_share_counts_norms_above_the_limit(tiny: RowWorkload, max_grad_norm: float) -> None:
     """Without clipping nothing is clipped; under a tiny limit everything is."""
     record = run_trial(plan(max_grad_norm=max_grad_norm, horizon=3), tiny, setup())
     assert record.outcome is Outcome.STABLE
@@ -76,19 +74,19 @@ def test_the_clipped_share_counts_norms_above_the_limit(
     assert record.effective.max_grad_norm == max_grad_norm
 
 
-def test_hold_keeps_the_peak_after_the_warmup(tiny: TextClassification) -> None:
+def test_hold_keeps_the_peak_after_the_warmup(tiny: RowWorkload) -> None:
     """The learning rate rises linearly over the warmup and then stays."""
     rates = rates_of(tiny, plan(warmup_steps=3, horizon=8), setup(max_steps=10))
     assert rates == pytest.approx([0, 1e-3 / 3, 2e-3 / 3, *[1e-3] * 5])
 
 
-def test_exact_follows_the_full_run(tiny: TextClassification) -> None:
+def test_exact_follows_the_full_run(tiny: RowWorkload) -> None:
     """The schedule is built for the full run, not for the horizon."""
     rates = rates_of(tiny, plan(warmup_steps=2, horizon=6), setup(max_steps=10, schedule="exact"))
     assert rates == pytest.approx([0, 5e-4, 1e-3, 7e-4 / 0.8, 6e-4 / 0.8, 5e-4 / 0.8])
 
 
-def rates_of(tiny: TextClassification, plan_: Any, setup_: Any) -> list[float]:
+def rates_of(tiny: RowWorkload, plan_: Any, setup_: Any) -> list[float]:
     """Return the learning rate of every step of a trial."""
     rates: list[float] = []
 
@@ -103,7 +101,7 @@ def rates_of(tiny: TextClassification, plan_: Any, setup_: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("accumulation", [1, 2, 4])
-def test_a_trial_is_a_prefix_of_the_full_run(tiny: TextClassification, accumulation: int) -> None:
+def test_a_trial_is_a_prefix_of_the_full_run(tiny: RowWorkload, accumulation: int) -> None:
     """With the exact schedule, a trial's losses are bitwise the first losses of the full run."""
     training = {
         "gradient_accumulation_steps": accumulation,
@@ -133,7 +131,7 @@ def test_a_trial_is_a_prefix_of_the_full_run(tiny: TextClassification, accumulat
     assert list(record.trace.losses) == [sum(window) / len(window) for window in windows]
 
 
-def test_the_same_plan_gives_the_same_numbers(tiny: TextClassification) -> None:
+def test_the_same_plan_gives_the_same_numbers(tiny: RowWorkload) -> None:
     """A trial replays bit for bit, also after other trials in the same process."""
     first = run_trial(plan(), tiny, setup())
     run_trial(plan(model_seed=9, precision="bf16"), tiny, setup())
@@ -141,7 +139,7 @@ def test_the_same_plan_gives_the_same_numbers(tiny: TextClassification) -> None:
     assert first.trace == again.trace
 
 
-def test_what_a_trainer_draws_while_it_is_built_does_not_matter(tiny: TextClassification) -> None:
+def test_what_a_trainer_draws_while_it_is_built_does_not_matter(tiny: RowWorkload) -> None:
     """The model seed decides the dropout, whatever a user's Trainer did before it trained."""
 
     class DrawingTrainer(Trainer):
@@ -155,7 +153,7 @@ def test_what_a_trainer_draws_while_it_is_built_does_not_matter(tiny: TextClassi
     assert records[0].trace == records[1].trace
 
 
-def test_the_same_plan_gives_the_same_numbers_in_another_process(tiny: TextClassification) -> None:
+def test_the_same_plan_gives_the_same_numbers_in_another_process(tiny: RowWorkload) -> None:
     """A trial replays bit for bit on the same machine."""
     code = (
         "import json; from trial_samples import *; from stabsearch.trial.run import run_trial; "
@@ -166,7 +164,7 @@ def test_the_same_plan_gives_the_same_numbers_in_another_process(tiny: TextClass
     assert tuple(json.loads(done.stdout.splitlines()[-1])) == run_trial(plan(), tiny, setup()).trace.losses
 
 
-def test_both_seeds_change_the_losses(tiny: TextClassification) -> None:
+def test_both_seeds_change_the_losses(tiny: RowWorkload) -> None:
     """Another model seed or another data seed is another trial."""
     losses = {
         run_trial(plan(**seeds), tiny, setup()).trace.losses
@@ -175,7 +173,7 @@ def test_both_seeds_change_the_losses(tiny: TextClassification) -> None:
     assert len(losses) == 4
 
 
-def test_the_data_seed_decides_the_rows_alone(tiny: TextClassification) -> None:
+def test_the_data_seed_decides_the_rows_alone(tiny: RowWorkload) -> None:
     """The order of the rows follows the data seed, whatever the model seed is, and vice versa."""
     seen = {seeds: first_batch(tiny, *seeds) for seeds in ((1, 1), (2, 1), (1, 2))}
     assert torch.equal(seen[1, 1][0], seen[2, 1][0])
@@ -184,7 +182,7 @@ def test_the_data_seed_decides_the_rows_alone(tiny: TextClassification) -> None:
     assert not torch.equal(seen[1, 1][1], seen[2, 1][1])
 
 
-def first_batch(tiny: TextClassification, model_seed: int, data_seed: int) -> tuple[Any, Any]:
+def first_batch(tiny: RowWorkload, model_seed: int, data_seed: int) -> tuple[Any, Any]:
     """Return token ids of the first batch and the head's initial weights."""
     seen: list[Any] = []
 
@@ -199,7 +197,7 @@ def first_batch(tiny: TextClassification, model_seed: int, data_seed: int) -> tu
 
 
 @pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
-def test_a_learning_rate_far_too_high_is_a_result(tiny: TextClassification, max_grad_norm: float) -> None:
+def test_a_learning_rate_far_too_high_is_a_result(tiny: RowWorkload, max_grad_norm: float) -> None:
     """Divergence is an outcome with the step where it began, and nothing raises."""
     trial = plan(learning_rate=1.0, max_grad_norm=max_grad_norm, horizon=40)
     record = run_trial(trial, tiny, setup())
@@ -214,14 +212,14 @@ def test_a_learning_rate_far_too_high_is_a_result(tiny: TextClassification, max_
 def test_a_workload_that_cannot_be_built_is_a_crash() -> None:
     """The user's message is in the record, without a traceback."""
 
-    def build() -> TextClassification:
+    def build() -> RowWorkload:
         raise UserError("no such file: rows.tsv")
 
     record = run_trial_of(plan(), build, setup())
     assert (record.outcome, record.message, record.steps) == (Outcome.CRASHED, "no such file: rows.tsv", 0)
 
 
-def test_a_workload_that_raises_later_is_a_crash(tiny: TextClassification) -> None:
+def test_a_workload_that_raises_later_is_a_crash(tiny: RowWorkload) -> None:
     """Every part of a workload may raise; there is one record all the same."""
 
     class NoChance(Odd):
@@ -238,7 +236,7 @@ def test_a_workload_that_raises_later_is_a_crash(tiny: TextClassification) -> No
     assert record.message.startswith("ValueError: no chance (test_run_trial.py:")
 
 
-def test_a_model_that_raises_in_the_middle_is_a_crash(tiny: TextClassification) -> None:
+def test_a_model_that_raises_in_the_middle_is_a_crash(tiny: RowWorkload) -> None:
     """The record keeps what was seen up to the crash."""
     record = run_trial(plan(), Odd(tiny, raising(ZeroDivisionError("oops"), at_step=4)), setup())
     assert (record.outcome, record.cause, record.steps) == (Outcome.CRASHED, Cause.UNKNOWN, 3)
@@ -259,20 +257,20 @@ def test_a_model_that_raises_in_the_middle_is_a_crash(tiny: TextClassification) 
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
     ],
 )
-def test_out_of_memory_has_its_own_name(tiny: TextClassification, error: Exception) -> None:
+def test_out_of_memory_has_its_own_name(tiny: RowWorkload, error: Exception) -> None:
     """Memory that ran out proves nothing about stability."""
     record = run_trial(plan(), Odd(tiny, raising(error, at_step=2)), setup())
     assert (record.outcome, record.steps) == (Outcome.OOM, 1)
     assert not record.outcome.is_evidence
 
 
-def test_an_interrupt_passes(tiny: TextClassification) -> None:
+def test_an_interrupt_passes(tiny: RowWorkload) -> None:
     """Ctrl-C is not a crash of the trial."""
     with pytest.raises(KeyboardInterrupt):
         run_trial(plan(), Odd(tiny, raising(KeyboardInterrupt())), setup())
 
 
-def test_rows_that_end_early_are_no_measurement(tiny: TextClassification) -> None:
+def test_rows_that_end_early_are_no_measurement(tiny: RowWorkload) -> None:
     """A trial that did not reach its horizon did not survive it."""
 
     class TenRows(IterableDataset[dict[str, Any]]):
@@ -298,7 +296,7 @@ def test_rows_that_end_early_are_no_measurement(tiny: TextClassification) -> Non
 )
 @pytest.mark.parametrize("schedule", ["hold", "exact"])
 def test_settings_that_were_not_applied_are_no_measurement(
-    tiny: TextClassification, trainer_class: str, name: str, schedule: str
+    tiny: RowWorkload, trainer_class: str, name: str, schedule: str
 ) -> None:
     """A Trainer that ignores the plan gives no evidence about it."""
     record = run_trial(plan(), Odd(tiny, DISOBEDIENT[trainer_class]), setup(schedule=schedule))
@@ -323,7 +321,7 @@ DISOBEDIENT: dict[str, type[Trainer]] = {
 }
 
 
-def test_a_rate_that_is_not_held_is_not_the_plan(tiny: TextClassification) -> None:
+def test_a_rate_that_is_not_held_is_not_the_plan(tiny: RowWorkload) -> None:
     """A Trainer that brings a schedule of its own leaves the peak that was to be held."""
 
     class DecayingTrainer(Trainer):
@@ -336,7 +334,7 @@ def test_a_rate_that_is_not_held_is_not_the_plan(tiny: TextClassification) -> No
     assert record.message == "held learning_rate: planned 0.001, effective 0.00075"
 
 
-def test_a_schedule_without_warmup_is_not_the_plan(tiny: TextClassification) -> None:
+def test_a_schedule_without_warmup_is_not_the_plan(tiny: RowWorkload) -> None:
     """``constant`` ignores the warmup: under ``exact`` the trial was not what was planned."""
     constant = setup(schedule="exact", training={"lr_scheduler_type": "constant"})
     record = run_trial(plan(warmup_steps=3), tiny, constant)
@@ -344,7 +342,7 @@ def test_a_schedule_without_warmup_is_not_the_plan(tiny: TextClassification) -> 
     assert record.message == "warmup_steps: planned 3, effective 0"
 
 
-def test_a_used_model_is_noticed(tiny: TextClassification) -> None:
+def test_a_used_model_is_noticed(tiny: RowWorkload) -> None:
     """Accelerate prepares a model object once: a second trial on it would keep the first precision."""
     model = tiny.model(0)
 
@@ -358,14 +356,14 @@ def test_a_used_model_is_noticed(tiny: TextClassification) -> None:
     assert "autocast dtype: planned bfloat16, effective float32" in second.message
 
 
-def test_half_precision_weights_are_no_measurement(tiny: TextClassification) -> None:
+def test_half_precision_weights_are_no_measurement(tiny: RowWorkload) -> None:
     """Weights in pure bf16 are not bf16 autocast."""
     record = run_trial(plan(precision="bf16"), Odd(tiny, change_model=lambda m: m.bfloat16()), setup())
     assert record.cause is Cause.SETTINGS_NOT_APPLIED
     assert "parameter dtype: planned float32, effective bfloat16" in record.message
 
 
-def test_a_failure_in_the_first_step_is_a_result(tiny: TextClassification) -> None:
+def test_a_failure_in_the_first_step_is_a_result(tiny: RowWorkload) -> None:
     """Settings that no step has shown yet do not count as not applied."""
     rows = NanLoss(tiny.rows, bad=-1)
     rows.bad = 0
@@ -374,7 +372,7 @@ def test_a_failure_in_the_first_step_is_a_result(tiny: TextClassification) -> No
     assert (record.outcome, record.first_bad_step, record.steps) == (Outcome.DATA_FAULT, 1, 0)
 
 
-def test_dropout_off_and_arguments_of_the_user(tiny: TextClassification) -> None:
+def test_dropout_off_and_arguments_of_the_user(tiny: RowWorkload) -> None:
     """Loader options that a trial has no use for do not break it."""
     training = {
         "dataloader_num_workers": 2,
@@ -385,7 +383,7 @@ def test_dropout_off_and_arguments_of_the_user(tiny: TextClassification) -> None
     assert record.outcome is Outcome.STABLE, record.message
 
 
-def test_a_record_survives_its_json(tiny: TextClassification) -> None:
+def test_a_record_survives_its_json(tiny: RowWorkload) -> None:
     """What a trial recorded is what is read back."""
     record = run_trial(plan(horizon=2), tiny, setup())
     assert TrialRecord.from_json(json.loads(json.dumps(record.to_json()))) == record

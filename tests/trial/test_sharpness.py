@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, Trainer
 from trial_samples import Odd, setup
 
 from stabsearch.records.sharpness import Sharpness
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.sharpness import measure_sharpness
 
 RATE = 0.01
@@ -56,7 +56,7 @@ def adam_sharpness(place: float, curvature: float, num_steps: int) -> float:
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_adam_sees_distance_and_not_height(tiny: TextClassification, scale: float, accumulation: int) -> None:
+def test_adam_sees_distance_and_not_height(tiny: RowWorkload, scale: float, accumulation: int) -> None:
     """At the start P is the gradient, h |w|, so the sharpness of h w^2 / 2 is 1 / |w| for any h.
 
     Also where accumulated losses are summed up, which scales both alike.
@@ -68,7 +68,7 @@ def test_adam_sees_distance_and_not_height(tiny: TextClassification, scale: floa
 
 
 @pytest.mark.parametrize("num_steps", [1, 5])
-def test_the_preconditioner_is_that_of_the_optimizer(tiny: TextClassification, num_steps: int) -> None:
+def test_the_preconditioner_is_that_of_the_optimizer(tiny: RowWorkload, num_steps: int) -> None:
     """After some steps P holds all gradients up to then, bias-corrected, as in the coming update."""
     found = measure(Odd(tiny, bowl(2.0, 2.0), change_model=place_at(0.05, 0.05)), num_steps)
     assert found.after_warmup == pytest.approx(adam_sharpness(0.05, 2.0, num_steps), rel=1e-3)
@@ -76,7 +76,7 @@ def test_the_preconditioner_is_that_of_the_optimizer(tiny: TextClassification, n
     assert (found.num_steps, found.learning_rate, found.beta1) == (num_steps, RATE, 0.9)
 
 
-def test_negative_curvature_bounds_nothing(tiny: TextClassification) -> None:
+def test_negative_curvature_bounds_nothing(tiny: RowWorkload) -> None:
     """Only positive curvature makes steps overshoot, however much smaller it is."""
     mixed = measure(Odd(tiny, bowl(1.0, -1.0), change_model=place_at(2.0, 0.1)))
     assert mixed.at_start == pytest.approx(1 / 2.0, rel=0.02)
@@ -85,7 +85,7 @@ def test_negative_curvature_bounds_nothing(tiny: TextClassification) -> None:
     assert hill.message == "curvature is not positive, or not finite"
 
 
-def test_curvature_is_taken_without_dropout(tiny: TextClassification) -> None:
+def test_curvature_is_taken_without_dropout(tiny: RowWorkload) -> None:
     """The gradients in P are those that trained; here training sees three times the slope."""
 
     class TwoFaced(bowl(1.0, 1.0)):  # type: ignore[misc]
@@ -97,7 +97,7 @@ def test_curvature_is_taken_without_dropout(tiny: TextClassification) -> None:
     assert found.after_warmup == pytest.approx(1 / (3 * 0.5), rel=0.1)
 
 
-def test_a_weight_without_curvature_changes_nothing(tiny: TextClassification) -> None:
+def test_a_weight_without_curvature_changes_nothing(tiny: RowWorkload) -> None:
     """Its gradient depends on no weight; where no gradient does, there is no sharpness."""
 
     class TiltedTrainer(bowl(1.0, 1.0)):  # type: ignore[misc]
@@ -119,14 +119,14 @@ def test_a_weight_without_curvature_changes_nothing(tiny: TextClassification) ->
     assert measure(Odd(tiny, StraightTrainer)).bracket is None
 
 
-def test_a_loss_that_is_not_finite_gives_no_bracket(tiny: TextClassification) -> None:
+def test_a_loss_that_is_not_finite_gives_no_bracket(tiny: RowWorkload) -> None:
     """The message says what was met."""
     found = measure(Odd(tiny, bowl(math.nan, 1.0)))
     assert found.bracket is None
     assert found.message == "loss is nan at optimizer step 1 (micro-batch 1)"
 
 
-def test_half_a_measurement_is_none(tiny: TextClassification) -> None:
+def test_half_a_measurement_is_none(tiny: RowWorkload) -> None:
     """What breaks between the two points is no model to take a bracket from."""
 
     class LateTrainer(bowl(1.0, 1.0)):  # type: ignore[misc]
@@ -139,14 +139,14 @@ def test_half_a_measurement_is_none(tiny: TextClassification) -> None:
 
 
 @pytest.mark.parametrize("optim", ["sgd", "adafactor"])
-def test_another_optimizer_has_another_threshold(tiny: TextClassification, optim: str) -> None:
+def test_another_optimizer_has_another_threshold(tiny: RowWorkload, optim: str) -> None:
     """The prediction is Adam's alone."""
     found = measure(tiny, optim=optim)
     assert found.bracket is None
     assert found.message == "the optimizer is not Adam, and nothing is known of its threshold"
 
 
-def test_a_loss_without_a_second_derivative_gives_no_bracket(tiny: TextClassification) -> None:
+def test_a_loss_without_a_second_derivative_gives_no_bracket(tiny: RowWorkload) -> None:
     """A kernel may have a backward of its own that cannot be differentiated again."""
 
     class Once(torch.autograd.Function):
@@ -167,7 +167,7 @@ def test_a_loss_without_a_second_derivative_gives_no_bracket(tiny: TextClassific
     assert "differentiate twice" in found.message
 
 
-def test_a_real_model_has_a_bracket_whatever_its_attention_kernel(tiny: TextClassification) -> None:
+def test_a_real_model_has_a_bracket_whatever_its_attention_kernel(tiny: RowWorkload) -> None:
     """Dropout plays no part in the curvature, and the same seed gives the same numbers."""
     found = measure_sharpness(tiny, setup(), num_steps=2, seed=1)
     assert found == measure_sharpness(tiny, setup(), num_steps=2, seed=1)

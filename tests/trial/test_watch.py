@@ -18,7 +18,7 @@ from trial_samples import (
 )
 
 from stabsearch import TrainingBroke, watch
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.instrument import Guard
 from stabsearch.trial.precision import enable_fp16_on_cpu
 
@@ -26,7 +26,7 @@ STEPS = 5
 
 
 def make(
-    tiny: TextClassification, trainer_class: type[Trainer] = Trainer, rows: Any = None, **arguments: Any
+    tiny: RowWorkload, trainer_class: type[Trainer] = Trainer, rows: Any = None, **arguments: Any
 ) -> Trainer:
     args = TrainingArguments(
         **{
@@ -67,7 +67,7 @@ class Snapshots(TrainerCallback):
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_changes_nothing_when_nothing_breaks(tiny: TextClassification, bf16: bool, accumulation: int) -> None:
+def test_changes_nothing_when_nothing_breaks(tiny: RowWorkload, bf16: bool, accumulation: int) -> None:
     """Weights and logs of a watched training are bitwise those of an unwatched one."""
     arguments: dict[str, Any] = {"bf16": bf16, "gradient_accumulation_steps": accumulation}
     plain = make(tiny, **arguments)
@@ -80,7 +80,7 @@ def test_changes_nothing_when_nothing_breaks(tiny: TextClassification, bf16: boo
         assert {key: ours[key] for key in timeless} == {key: theirs[key] for key in timeless}
 
 
-def test_returns_the_same_trainer(tiny: TextClassification) -> None:
+def test_returns_the_same_trainer(tiny: RowWorkload) -> None:
     """The user goes on with the object they have, and their subclass stays what it is."""
     trainer = make(tiny, WeightedTrainer)
     assert watch(trainer) is trainer
@@ -90,7 +90,7 @@ def test_returns_the_same_trainer(tiny: TextClassification) -> None:
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.parametrize("trainer_class", [WeightedTrainer, OwnStepTrainer, PlainBackwardTrainer])
 def test_stops_before_the_first_bad_update(
-    tiny: TextClassification, trainer_class: type[Trainer], accumulation: int
+    tiny: RowWorkload, trainer_class: type[Trainer], accumulation: int
 ) -> None:
     """One poisoned row, wherever the shuffle puts it: the weights are those from before its update."""
     trainer = watch(
@@ -115,7 +115,7 @@ def test_stops_before_the_first_bad_update(
     assert same_weights(now, snapshots.before[-1])
 
 
-def test_without_the_guard_the_same_row_poisons_the_weights(tiny: TextClassification) -> None:
+def test_without_the_guard_the_same_row_poisons_the_weights(tiny: RowWorkload) -> None:
     """The stock Trainer trains on, and reports a finite loss: what the guard is for."""
     trainer = make(tiny, WeightedTrainer, NanLoss(tiny.rows, bad=17), max_steps=16)
     result = trainer.train()
@@ -123,7 +123,7 @@ def test_without_the_guard_the_same_row_poisons_the_weights(tiny: TextClassifica
     assert not all(bool(torch.isfinite(value).all()) for value in weights(trainer.model).values())
 
 
-def test_label_smoothing(tiny: TextClassification) -> None:
+def test_label_smoothing(tiny: RowWorkload) -> None:
     """Label smoothing takes the labels out of the batch, and everything still works."""
     plain = make(tiny, label_smoothing_factor=0.1)
     plain.train()
@@ -132,7 +132,7 @@ def test_label_smoothing(tiny: TextClassification) -> None:
     assert same_weights(weights(plain.model), weights(watched.model))
 
 
-def test_a_bad_gradient_under_a_finite_loss_stops_too(tiny: TextClassification) -> None:
+def test_a_bad_gradient_under_a_finite_loss_stops_too(tiny: RowWorkload) -> None:
     """The square root at zero has a finite value and no finite slope."""
 
     class RootTrainer(Trainer):
@@ -151,7 +151,7 @@ def test_a_bad_gradient_under_a_finite_loss_stops_too(tiny: TextClassification) 
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
 def test_a_trainer_that_goes_around_accelerate_is_no_false_alarm(
-    tiny: TextClassification, max_grad_norm: float, accumulation: int
+    tiny: RowWorkload, max_grad_norm: float, accumulation: int
 ) -> None:
     """A Trainer that back-propagates and clips by itself trains to its end, bitwise as before."""
     arguments: dict[str, Any] = {
@@ -177,7 +177,7 @@ class InPartsTrainer(WeightedTrainer):
         return self.accelerator.clip_grad_norm_(model.classifier.parameters(), 1.0)
 
 
-def test_a_bad_gradient_in_the_first_of_several_parts_stops_too(tiny: TextClassification) -> None:
+def test_a_bad_gradient_in_the_first_of_several_parts_stops_too(tiny: RowWorkload) -> None:
     """The norm that was computed last says nothing about the others."""
     trainer = watch(make(tiny, InPartsTrainer, NanLoss(tiny.rows, bad=-1)))
     with pytest.raises(TrainingBroke, match="gradient is nan at optimizer step 3"):
@@ -185,7 +185,7 @@ def test_a_bad_gradient_in_the_first_of_several_parts_stops_too(tiny: TextClassi
     assert all(bool(torch.isfinite(value).all()) for value in weights(trainer.model).values())
 
 
-def test_the_norm_of_parts_is_that_of_the_whole(tiny: TextClassification) -> None:
+def test_the_norm_of_parts_is_that_of_the_whole(tiny: RowWorkload) -> None:
     """The root of the sum of the squares, however large; an update of its own has a norm of its own."""
     guard = Guard(make(tiny))
     clip = guard.trainer.accelerator.clip_grad_norm_
@@ -198,7 +198,7 @@ def test_the_norm_of_parts_is_that_of_the_whole(tiny: TextClassification) -> Non
     assert guard._norm is None
 
 
-def test_fp16_skips_are_no_failure(tiny: TextClassification) -> None:
+def test_fp16_skips_are_no_failure(tiny: RowWorkload) -> None:
     """A loss scale that starts too high is halved a few times, and the training goes on."""
     trainer = make(tiny, fp16=True, max_steps=12)
     enable_fp16_on_cpu(trainer)
@@ -209,7 +209,7 @@ def test_fp16_skips_are_no_failure(tiny: TextClassification) -> None:
     assert trainer.accelerator.scaler.get_scale() < 2.0**24
 
 
-def test_a_bad_loss_stops_an_fp16_training(tiny: TextClassification) -> None:
+def test_a_bad_loss_stops_an_fp16_training(tiny: RowWorkload) -> None:
     """The loss scaler would hide a poisoned row as one more skipped update."""
     trainer = make(tiny, WeightedTrainer, NanLoss(tiny.rows, bad=17), fp16=True, max_steps=16)
     enable_fp16_on_cpu(trainer)
@@ -217,13 +217,13 @@ def test_a_bad_loss_stops_an_fp16_training(tiny: TextClassification) -> None:
         watch(trainer).train()
 
 
-def test_the_nan_filter_is_off(tiny: TextClassification) -> None:
+def test_the_nan_filter_is_off(tiny: RowWorkload) -> None:
     """A filtered loss would be logged as finite."""
     trainer = watch(make(tiny))
     assert trainer.args.logging_nan_inf_filter is False
 
 
-def test_steps_count_on_after_a_resume(tiny: TextClassification, tmp_path: Any) -> None:
+def test_steps_count_on_after_a_resume(tiny: RowWorkload, tmp_path: Any) -> None:
     """A resumed training names the step of the whole training."""
     first = make(tiny, WeightedTrainer, NanLoss(tiny.rows, bad=-1), output_dir=str(tmp_path), max_steps=2,
                  save_strategy="steps", save_steps=2)  # fmt: skip

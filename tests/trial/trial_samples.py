@@ -10,15 +10,15 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from stabsearch.config import QuickstartTask
 from stabsearch.records import Stage, TrialPlan
-from stabsearch.task.quickstart import build_quickstart
-from stabsearch.task.text_classification import TextClassification
+from stabsearch.task.quickstart import build as build_quickstart
+from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.setup import TrialSetup
 
 TASK = QuickstartTask(num_rows=64, num_classes=2, hidden_size=16, num_hidden_layers=1)
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
-def build_tiny() -> TextClassification:
+def build_tiny() -> RowWorkload:
     return build_quickstart(TASK)
 
 
@@ -100,7 +100,7 @@ class PlainBackwardTrainer(WeightedTrainer):
 class Odd:
     """A workload with parts exchanged."""
 
-    base: TextClassification
+    base: RowWorkload
     trainer_class: type[Trainer] = Trainer
     rows: Any = None
     change_model: Callable[[PreTrainedModel], Any] = lambda model: None

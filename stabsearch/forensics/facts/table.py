@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stabsearch.task.labels import as_numbers, missing_labels
+from stabsearch.task.rows import TaskTable
+
 REPEATED = re.compile(r"(.+)\.\d+$")
 """How pandas names the second column of a name: ``label.1``."""
 
@@ -46,16 +49,16 @@ class TableFacts:
     """Columns used whose name stands twice in the file."""
 
 
-def table_facts(frame: pd.DataFrame, texts: dict[str, str], label: str) -> TableFacts:
-    """Return what the columns hold.
-
-    Args:
-        frame: the table as it was read.
-        texts: key of the sweep -> column of texts.
-        label: column of the labels.
-    """
-    from stabsearch.task.labels import as_numbers, missing_labels
-
+def table_facts(table: TaskTable) -> TableFacts:
+    """Return what the columns hold that a task names."""
+    frame, texts = table.frame, table.texts
+    if table.kind != "classes":
+        return TableFacts(
+            num_rows=len(frame),
+            texts=tuple(_text(frame[name], name, key) for key, name in texts.items()),
+            repeated=_repeated(frame, {*texts.values(), *table.labels}),
+        )
+    label = table.labels[0]
     column = frame[label]
     missing = missing_labels(column)
     present = column[~missing]

@@ -1,11 +1,11 @@
-"""What is trained: the part ``task`` of ``sweep.yaml``."""
+"""Where model and data of a task come from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, PositiveInt, Tag
+from pydantic import Discriminator, PositiveInt, Tag
 
 from stabsearch.config.part import Part, Text
 
@@ -15,23 +15,6 @@ class ModelConfig(Part):
 
     config: dict[str, Any]
     """Fields of the model's configuration; ``model_type`` (``bert``, ...) names its class."""
-
-
-class QuickstartTask(Part):
-    """A small BERT from a configuration on generated sentences: works offline, in seconds."""
-
-    type: Literal["quickstart"] = "quickstart"
-    """The kind of task."""
-    num_rows: Annotated[int, Field(ge=64)] = 2048
-    """Generated training sentences."""
-    num_classes: Annotated[int, Field(ge=2, le=20)] = 4
-    """Topics to tell apart."""
-    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of labels replaced by a random one, so that the task cannot be solved fully."""
-    hidden_size: Annotated[int, Field(ge=8, multiple_of=8)] = 64
-    """Width of the BERT."""
-    num_hidden_layers: PositiveInt = 2
-    """Depth of the BERT."""
 
 
 class LocalData(Part):
@@ -79,10 +62,10 @@ ModelSource = Annotated[
 ]
 
 
-class SequenceClassificationTask(Part):
-    """One label per text, cross-entropy loss."""
+class TextTask(Part):
+    """What all tasks on texts have in common: a model, its tokenizer, and rows."""
 
-    type: Literal["sequence-classification"]
+    type: Text
     """The kind of task."""
     model: ModelSource
     """Hub id (``google-bert/bert-base-uncased``), local folder, or ``{config: {...}}``."""
@@ -90,16 +73,7 @@ class SequenceClassificationTask(Part):
     """Hub id or local folder of the tokenizer; default: the model's own."""
     data: Data
     """Where the rows come from."""
-    text: Text = "text"
-    """Column that holds the text."""
-    text_pair: Text | None = None
-    """Column that holds the second text of a pair."""
-    label: Text = "label"
-    """Column that holds the class: integers from 0, or names."""
     max_length: PositiveInt = 128
     """Longest sequence in tokens; longer texts are cut."""
     trust_remote_code: bool = False
     """Run code that comes with the model or the data set."""
-
-
-Task = Annotated[QuickstartTask | SequenceClassificationTask, Field(discriminator="type")]

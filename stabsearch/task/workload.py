@@ -1,0 +1,45 @@
+"""The workload of every built-in task: rows, collator, and a maker of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from transformers import Trainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+    from stabsearch.task.rows import TokenRows
+
+MakeModel = Callable[[int], "PreTrainedModel"]
+"""Model seed -> fresh float32 model."""
+
+
+@dataclass(frozen=True)
+class RowWorkload:
+    """Tokenised rows, and what is trained on them."""
+
+    rows: TokenRows
+    chance_loss: float
+    """Loss of the trivial predictor of the label marginals, in the task's own units (see its module)."""
+    tokenizer: PreTrainedTokenizerBase
+    collator: Any
+    """Rows -> batch."""
+    make_model: MakeModel
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many rows are trained on."""
+        return len(self.rows)
+
+    def model(self, model_seed: int) -> PreTrainedModel:
+        """Return a fresh model whose new weights come from ``model_seed`` alone."""
+        return self.make_model(model_seed)
+
+    def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
+        """Return a Trainer on a fresh model and the shared rows."""
+        return Trainer(
+            model=self.model(model_seed), args=args, train_dataset=self.rows, data_collator=self.collator
+        )
