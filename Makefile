@@ -36,6 +36,7 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed
 	@{ printf '# sweep.yaml, every key\n\nGenerated from the models by `make docs`; the same text is in `stabsearch schema`.\n\n'; \
 	  $(BIN)/python -c 'from stabsearch.config.table import schema_table; print(schema_table(), end="")'; } > docs/sweep.md
+	$(BIN)/python -c 'from stabsearch.config.searchable import searchable_page; print(searchable_page(), end="")' > docs/hyperparameters.md
 	$(BIN)/python -c 'from stabsearch.forensics.rules.catalog import rules_page; print(rules_page(), end="")' > docs/rules.md
 
 # A real pretrained checkpoint from a package: unofficial upload, so version and hash are pinned.

@@ -9,6 +9,15 @@ settings.register_profile("stabsearch", deadline=None)
 settings.load_profile("stabsearch")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``gpu`` on a machine without one, and say so; fixtures are not made for it."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device, and this machine shows none")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _frozen_modules() -> None:
     """Spare hundreds of tiny trainings, each of which collects garbage first, a look at every module."""

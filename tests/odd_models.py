@@ -37,7 +37,8 @@ class NormedClassifier(PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Any, labels: Any = None, weight: Any = None) -> dict[str, Any]:
-        hidden = self.embedding(input_ids).mean(1) / self.scale
+        hidden = self.embedding(input_ids).mean(1)
+        hidden = hidden / self.scale.to(hidden.dtype)
         with torch.no_grad():
             self.scale = 0.9 * self.scale + 0.1 * hidden.abs().mean(0).float()
         logits = self.bent(self.head(self.dropout(self.norm(hidden))))

@@ -31,12 +31,18 @@ class ChangingBuffers:
             self._seen = {name: (buffer, buffer._version) for name, buffer in self._there()}
             self._first = _copies(self._there())
             return self._first
+        self.look_again()
         there = list(self._there())
         self._changing.update(name for name, buffer in there if self._has_moved(name, buffer))
+        return _copies((name, buffer) for name, buffer in there if name in self._changing)
+
+    def look_again(self) -> None:
+        """Compare by value what the first forward left, once; a device is waited for."""
         if self._first is not None:
             known, self._first = self._first, None
-            self._changing.update(name for name, buffer in there if not _is_same(known.get(name), buffer))
-        return _copies((name, buffer) for name, buffer in there if name in self._changing)
+            self._changing.update(
+                name for name, buffer in self._there() if not _is_same(known.get(name), buffer)
+            )
 
     def _there(self) -> Iterator[tuple[str, torch.Tensor]]:
         for name, held, key in self._places or ():
@@ -91,4 +97,6 @@ def _copies(buffers: Iterator[tuple[str, torch.Tensor]]) -> dict[str, torch.Tens
 
 
 def _is_same(left: torch.Tensor | None, right: torch.Tensor) -> bool:
-    return left is not None and left.shape == right.shape and torch.equal(left, right.to(left.device))
+    if left is None or left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    return torch.equal(left, right.to(left.device))

@@ -13,7 +13,9 @@ from stabsearch.errors import UserError
 
 MANIFEST = "bundle.json"
 FORMAT = "stabsearch-bundle"
-VERSION = 1
+VERSION = 2
+READABLE_VERSIONS = frozenset({1, VERSION})
+"""Version 1 knew neither adapters nor frozen parameters."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,17 @@ class ClassRef:
 
 
 @dataclass(frozen=True)
+class AdaptersRef:
+    """A model of PEFT's around one of Transformers'."""
+
+    configs: Mapping[str, Any]
+    """Name of the adapter -> fields of its PeftConfig."""
+    active: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ModelRef:
-    """The model's make."""
+    """The model's make; with adapters, that of the model inside."""
 
     cls: ClassRef
     config: Mapping[str, Any]
@@ -53,6 +64,9 @@ class ModelRef:
     """Rate of each dropout module, which may have been set after the model was made."""
     hooked: tuple[str, ...] = ()
     """Modules with forward or backward hooks of the user's: these are code, and not stored."""
+    adapters: AdaptersRef | None = None
+    frozen: tuple[str, ...] = ()
+    """Parameters that are not trained."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Numerics:
     """Everything beside weights, batch and random numbers that decides bits."""
 
     precision: str
-    """``fp32``, ``tf32``, ``bf16`` or ``fp16`` autocast."""
+    """``fp32``, ``tf32``, ``bf16`` or ``fp16`` autocast, or ``bf16-pure``."""
     loss_scale: float
     """fp16 loss scale before the update; 1.0 without a scaler."""
     device: str
@@ -177,17 +191,23 @@ def read_manifest(text: str, place: str) -> Manifest:
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise UserError(f"{place} describes no bundle", "give a folder below bad_batches/")
     version = data.pop("version", None)
-    if version != VERSION:
+    if version not in READABLE_VERSIONS:
         raise UserError(
-            f"{place} is a bundle of version {version!r}, this stabsearch reads version {VERSION}",
+            f"{place} is a bundle of version {version!r}, this stabsearch reads versions 1 to {VERSION}",
             "replay it with the stabsearch that wrote it; machine.stabsearch there names it",
         )
     try:
-        manifest = typed(Manifest, data)
+        manifest = typed(Manifest, _with_new_fields(data) if version == 1 else data)
         _check(manifest)
     except (TypeError, ValueError, RecursionError) as error:
         raise _damaged(place, error) from None
     return manifest
+
+
+def _with_new_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest of version 1 with what it did not know."""
+    model = data.get("model")
+    return {**data, "model": {"adapters": None, "frozen": [], **model}} if isinstance(model, dict) else data
 
 
 def _check(manifest: Manifest) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+IGNORED = -100
+"""Label that losses of Transformers leave out."""
+
 
 @dataclass(frozen=True)
 class RngState:
@@ -103,12 +106,16 @@ def _length(value: Any) -> int:
 
 
 def _trimmed(inputs: dict[str, Any], num_rows: int) -> dict[str, Any]:
-    """Return the inputs without trailing columns that no row attends to."""
-    mask = inputs.get("attention_mask")
+    """Return the inputs without trailing columns that no row attends to, and that have no label."""
+    mask, labels = inputs.get("attention_mask"), inputs.get("labels")
     if not isinstance(mask, torch.Tensor) or mask.ndim != 2:
         return inputs
-    attended = mask.ne(0).any(0).nonzero()
-    width = int(attended[-1]) + 1 if len(attended) else mask.shape[1]
+    used = mask.ne(0)
+    if isinstance(labels, torch.Tensor) and labels.shape == mask.shape:
+        # a target may be longer than its source, and its columns are no columns of the mask
+        used = used | labels.ne(IGNORED)
+    columns = used.any(0).nonzero()
+    width = int(columns[-1]) + 1 if len(columns) else mask.shape[1]
     return {
         name: value[:, :width]
         if isinstance(value, torch.Tensor) and value.shape[:2] == (num_rows, mask.shape[1])

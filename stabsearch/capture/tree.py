@@ -103,7 +103,9 @@ def to_plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):  # their order differs between processes
+        return sorted((to_plain(item) for item in value), key=str)
+    if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     if isinstance(value, Enum):
         return to_plain(value.value)

@@ -49,14 +49,32 @@ def num_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
 
 
 def nonfinite_weights(model: torch.nn.Module) -> list[str]:
-    """Return the names of the parameters that hold a NaN or an infinity."""
+    """Return the names of the parameters that hold a NaN or an infinity.
+
+    Of weights that are shared out over processes, in the part that this one holds.
+    """
     return [name for name, weight in model.named_parameters() if not _is_finite(weight.detach())]
+
+
+def first_nonfinite_weight(model: torch.nn.Module) -> tuple[str, float] | None:
+    """Return the first of these parameters and a number of it that is not finite; None without any."""
+    names = nonfinite_weights(model)
+    if not names:
+        return None
+    weight = _own_part(model.get_parameter(names[0]).detach())
+    return names[0], float(weight[~weight.isfinite()][0])
+
+
+def _own_part(weight: torch.Tensor) -> torch.Tensor:
+    """Return what this process holds; a weight that is shared out is asked as a whole by all at once only."""
+    part: torch.Tensor = weight.to_local() if hasattr(weight, "to_local") else weight
+    return part
 
 
 def _is_finite(weight: torch.Tensor) -> bool:
     """Return whether all numbers are finite; those of a dtype that cannot be asked (float8) count as such."""
     try:
-        finite = torch.isfinite(weight)
+        finite = torch.isfinite(_own_part(weight))
     except NotImplementedError:
         return True
     return finite.is_meta or bool(finite.all())

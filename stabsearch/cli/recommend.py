@@ -22,6 +22,7 @@ def recommend(
     ] = "json",
 ) -> None:
     """Print the recommended TrainingArguments of a sweep."""
+    from stabsearch.report.beside import beside
     from stabsearch.report.recommended import recommended_arguments, render
     from stabsearch.sweep import recommend_from
 
@@ -30,6 +31,9 @@ def recommend(
     typer.echo(answer.sentence, err=True)
     if answer.recommendation is not None:
         arguments = recommended_arguments(choice.sweep, answer.recommendation, answer.max_steps)
+        needed = beside(choice.sweep, answer.recommendation.context, choice.findings.records)
+        for need in needed if form == "json" else ():  # which has no place for it
+            typer.echo(f"the run has to {need}", err=True)
         with reader_may_leave():
-            typer.echo(render(arguments, form), nl=False)
+            typer.echo(render(arguments, form, needed), nl=False)
     raise typer.Exit(answer.verdict.exit_code)

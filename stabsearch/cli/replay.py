@@ -24,7 +24,7 @@ def replay(
         Path, typer.Argument(metavar="BUNDLE", help="Folder such as runs/<name>/bad_batches/0007.")
     ],
     precision: Annotated[
-        str | None, typer.Option(help="fp32, tf32, bf16 or fp16; default: as captured.")
+        str | None, typer.Option(help="fp32, tf32, bf16, bf16-pure or fp16; default: as captured.")
     ] = None,
     weights: Annotated[
         str, typer.Option(help="captured (before the bad step) or initial (before the training).")

@@ -3,18 +3,18 @@
 from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.model import (
     Budget,
-    LogRange,
     Resources,
     Risk,
-    Search,
     Study,
     Sweep,
     Tracking,
     Training,
 )
 from stabsearch.config.paths import resolve_paths
+from stabsearch.config.peft import Peft
 from stabsearch.config.resolve import Resolved, resolve
 from stabsearch.config.schema import sweep_schema
+from stabsearch.config.search import LogRange, Search
 from stabsearch.config.source import Source
 from stabsearch.config.starter import starter_text
 from stabsearch.config.table import schema_table
@@ -47,6 +47,7 @@ __all__ = [
     "MaskedLMTask",
     "ModelConfig",
     "MultiLabelTask",
+    "Peft",
     "QuickstartTask",
     "RegressionTask",
     "Resolved",

@@ -16,7 +16,7 @@ def allowed(key: KeyPath, data: Any = None) -> str:
     >>> allowed(("budget", "horizon"))
     'a whole number above 0, or auto'
     >>> allowed(("search", "precision"))
-    'a list of bf16, fp16, fp32 or tf32'
+    'a list of bf16, bf16-pure, fp16, fp32 or tf32'
     """
     if key == ("task",):
         return f"a mapping with a type ({_either(choices(('task', 'type')))}) and its keys"
@@ -60,7 +60,9 @@ _SIMPLE = {"string": "text", "boolean": "true or false", "null": "null", "object
 
 def _plural(items: Node) -> str:
     words = in_words(items)
-    return words.replace("a number,", "numbers, each", 1) if items.get("type") == "number" else words
+    for kind in ("whole number", "number"):
+        words = words.replace(f"a {kind},", f"{kind}s, each", 1).replace(f"a {kind} ", f"{kind}s ", 1)
+    return words
 
 
 def _either(words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,20 +17,21 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 
 from stabsearch.config.part import Part, Text, wrong
+from stabsearch.config.peft import Peft
+from stabsearch.config.search import SEARCHED_ARGUMENTS, Search, legal
 from stabsearch.config.tasks import Task
-from stabsearch.records.plan import Precision
+from stabsearch.records.hyperparameters import HYPERPARAMETERS
 from stabsearch.records.rules import OutcomeRules
 
 if TYPE_CHECKING:
     pass
-
-SamplerName = Literal["frontier", "tpe", "random", "grid", "gp", "qmc"]
-
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -55,38 +57,6 @@ _DURATION_SCHEMA: dict[str, Any] = {
 Duration = Annotated[PositiveFloat, BeforeValidator(_seconds), WithJsonSchema(_DURATION_SCHEMA)]
 """Seconds; a sweep may say ``90``, ``90s``, ``20m``, ``1.5h`` or ``2d``."""
 
-FROM_YAML_LIST = Field(strict=False, min_length=1)
-"""A tuple that a YAML list may fill; its items stay strict."""
-
-
-class LogRange(Part):
-    """A positive quantity searched on a logarithmic axis."""
-
-    low: PositiveFloat
-    """Smallest value tried, included."""
-    high: PositiveFloat
-    """Largest value tried, included."""
-
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Self:
-        if self.low >= self.high:
-            raise wrong(f"low must be below high, got low={self.low:g}, high={self.high:g}", "swap them?")
-        return self
-
-
-SEARCHED_ARGUMENTS = {
-    "learning_rate": "search.learning_rate",
-    "warmup_steps": "search.warmup",
-    "warmup_ratio": "search.warmup",
-    "max_grad_norm": "search.max_grad_norm",
-    "fp16": "search.precision",
-    "bf16": "search.precision",
-    "tf32": "search.precision",
-    "seed": "seed",
-    "data_seed": "seed",
-}
-"""TrainingArguments that a sweep sets itself, and where it is told to."""
-
 
 class Training(Part):
     """The full run that is being prepared, in Hugging Face's TrainingArguments names."""
@@ -101,7 +71,7 @@ class Training(Part):
     """Rows per micro-batch."""
     gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches per optimizer step."""
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    adam_beta2: Annotated[float, legal("adam_beta2")] | None = None
     """Decay of Adam's second moment, per optimizer step; default: the optimizer's own (0.999)."""
     optim: Text | None = None
     """Optimizer; default: that of the installed Transformers (``adamw_torch_fused``)."""
@@ -131,60 +101,15 @@ class Training(Part):
             raise wrong(message, hints[seen])
         return self
 
+    def names(self, argument: str) -> bool:
+        """Return whether the user gave a value to a field of TrainingArguments; null is none."""
+        return argument in self.model_fields_set and getattr(self, argument) is not None
+
     @property
     def arguments(self) -> dict[str, Any]:
         """Return every TrainingArguments field the user named, plus batch size and accumulation."""
         named = self.model_dump(exclude_none=True)
         return {key: value for key, value in named.items() if key not in {"max_steps", "num_train_epochs"}}
-
-
-class PriorSources(Part):
-    """Where the search may begin to look, beside the middle of the range: never evidence."""
-
-    ramp: bool = False
-    """One learning-rate ramp per precision before the search (Smith 2017); each is one trial of the
-    budget."""
-    sharpness: bool = False
-    """A few Hessian-vector products on the first batch, on the machine that starts the sweep (adaptive
-    edge of stability, Cohen et al. 2022)."""
-    earlier: str | None = None
-    """``frontier.json``, or the folder, of an earlier sweep of the same model family; its frontier
-    counts with twice its uncertainty and 0.3 decades more."""
-
-
-class Search(Part):
-    """What is varied: every combination of precision, warmup and clip norm is one context."""
-
-    learning_rate: LogRange = LogRange(low=1e-6, high=1e-2)
-    """Peak learning rate; the range should reach well into both sides of the boundary."""
-    warmup: Annotated[tuple[NonNegativeFloat, ...], FROM_YAML_LIST] = (0.0, 0.06)
-    """Linear warmup: 1 and above are optimizer steps, below 1 is a share of the full run."""
-    max_grad_norm: Annotated[tuple[NonNegativeFloat, ...], FROM_YAML_LIST] = (1.0,)
-    """Norm that gradients are clipped to; 0: no clipping."""
-    precision: Annotated[tuple[Precision, ...], FROM_YAML_LIST] = ("fp32", "bf16")
-    """Number formats: fp32, tf32, bf16 (autocast), fp16 (autocast and loss scaling)."""
-    sampler: SamplerName = "frontier"
-    """Where to look next: ``frontier`` seeks the boundary; the others are Optuna's."""
-    goal: Literal["map", "recommend"] = "map"
-    """``map``: learn the frontier of every context, which is what reports show; ``recommend``: spend
-    trials only where the best configuration may be."""
-    prior: PriorSources = PriorSources()
-    """What is known beforehand of where frontiers lie."""
-    tolerance: PositiveFloat | None = 0.1
-    """The search ends before its budget once the frontier is expected to be known to so many decades,
-    on average over contexts (goal ``recommend``: weighted by their chance to be the best). That must
-    hold at two trials in a row, after at least three per context; the trials saved are not spent.
-    ``null``: never."""
-
-    @model_validator(mode="after")
-    def _no_repeats(self) -> Self:
-        for name in ("warmup", "max_grad_norm", "precision"):
-            values = getattr(self, name)
-            for index, value in enumerate(values):
-                if value in values[:index]:
-                    first = f"{name}[{values.index(value)}]"
-                    raise wrong(f"{value} is there already, as {first}", "remove one of them", (name, index))
-        return self
 
 
 class Budget(Part):
@@ -235,9 +160,12 @@ class Resources(Part):
     """Where trials run."""
 
     cpus_per_trial: PositiveFloat = 1.0
-    """Processor cores, and threads, per trial."""
+    """Processor cores, and threads, per trial; several processes share them, and get one each at least."""
     gpus_per_trial: NonNegativeFloat = 0.0
-    """GPUs per trial; a fraction shares one."""
+    """GPUs per trial, all on one node: a fraction shares one, 2 and more train together, one process each."""
+    processes_per_trial: PositiveInt | None = None
+    """Processes that train one trial together, each on rows of its own (DDP, or FSDP by ``training.fsdp``);
+    default: one per GPU, one without a GPU."""
     address: Text = "local"
     """``local``: a private Ray on this machine; otherwise the address of a Ray cluster."""
     driver: Literal["ray", "inline"] = "ray"
@@ -245,6 +173,34 @@ class Resources(Part):
     allow_fp16_on_cpu: bool = False
     """Run fp16 with its loss scaler on a CPU, which is real but slow, and overflows earlier than a
     GPU in reductions; for tests and diagnosis."""
+
+    @model_validator(mode="after")
+    def _one_process_per_gpu(self) -> Self:
+        gpus, processes = self.gpus_per_trial, self.processes_per_trial
+        if gpus > 1 and not gpus.is_integer():
+            message = f"a trial has a share of one GPU, or whole GPUs, got {gpus:g}"
+            raise wrong(message, f"write {math.floor(gpus)} or {math.ceil(gpus)}", ("gpus_per_trial",))
+        if gpus and processes not in {None, max(1, int(gpus))}:
+            message = f"each process has a GPU of its own: {processes} processes on {gpus:g} GPUs"
+            hint = f"remove it, or set gpus_per_trial: {processes}"
+            raise wrong(message, hint, ("processes_per_trial",))
+        return self
+
+    @property
+    def num_processes(self) -> int:
+        """Return how many processes train one trial together."""
+        return self.processes_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def cpus_taken(self) -> float:
+        """Return the processor cores that a trial takes: at least one for each of several processes."""
+        least = self.num_processes if self.num_processes > 1 else 0
+        return max(self.cpus_per_trial, least)
+
+    @property
+    def threads_per_process(self) -> int:
+        """Return the processor threads of each of them."""
+        return max(1, int(self.cpus_per_trial / self.num_processes))
 
 
 class Study(Part):
@@ -313,6 +269,12 @@ class Sweep(Part):
     """What is trained."""
     training: Training
     """The full run that is being prepared; any field of Hugging Face's TrainingArguments may stand here."""
+    peft: Peft | None = None
+    """Train adapters instead of all weights (needs ``stabsearch[peft]``)."""
+    accumulation: Literal["report", "fix"] = "report"
+    """With gradient accumulation, some models multiply loss and gradients by the number of micro-batches
+    (huggingface/transformers issue 47688): ``report`` trains so, as the full run would, and says it;
+    ``fix`` divides, and the full run then has to, too."""
     search: Search = Search()
     """What is varied."""
     budget: Budget = Budget()
@@ -329,6 +291,59 @@ class Sweep(Part):
     """What is kept of trials that broke."""
     outcomes: Rules = OutcomeRules()
     """Thresholds that decide an outcome."""
+
+    @property
+    def fixed_arguments(self) -> dict[str, Any]:
+        """Return the TrainingArguments of the full run that no trial varies."""
+        searched = self.search.further
+        return {name: value for name, value in self.training.arguments.items() if name not in searched}
+
+    @model_serializer(mode="wrap")
+    def _without_searched(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out of ``training`` what is searched: its default, written down, would contradict that."""
+        data: dict[str, Any] = handler(self)
+        for name in self.search.further:
+            data.get("training", {}).pop(name, None)
+        return data
+
+    @model_validator(mode="after")
+    def _searched_or_fixed(self) -> Self:
+        for name in self.search.further:
+            if self.training.names(name):
+                place = f"search.{HYPERPARAMETERS[name].key}"
+                message = f"{name} is searched too, at {place}"
+                raise wrong(message, f"remove it here, or remove {place}", ("training", name))
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_has_what_is_searched(self) -> Self:
+        for name in self.search.further:
+            row = HYPERPARAMETERS[name]
+            if self.training.optim in row.lacking:
+                message = f"{self.training.optim} has no {name}: trials would differ in nothing"
+                hint = "remove it, or choose an Adam as training.optim (default: adamw_torch_fused)"
+                raise wrong(message, hint, ("search", row.key))
+        return self
+
+    @model_validator(mode="after")
+    def _sharding_needs_gpus(self) -> Self:
+        is_sharded = bool(self.training.arguments.get("fsdp"))
+        if is_sharded and (self.resources.num_processes == 1 or not self.resources.gpus_per_trial):
+            # on a CPU, Accelerate 1.15 trains with DDP instead, without a word
+            message = (
+                f"fsdp shares the weights out over GPUs, and trials have {self.resources.gpus_per_trial:g}"
+            )
+            raise wrong(
+                message, "set resources.gpus_per_trial: 2 or more, or remove it", ("training", "fsdp")
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _own_code_makes_its_adapters(self) -> Self:
+        if self.peft is not None and self.task.type in {"trainer", "script"}:
+            message = f"your own code makes the model of a {self.task.type} task, and its adapters with it"
+            raise wrong(message, "call get_peft_model there, and remove this section", ("peft",))
+        return self
 
     @model_validator(mode="after")
     def _bridges_need_a_confirmation(self) -> Self:

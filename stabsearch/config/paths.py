@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from stabsearch.config.model import Sweep
-from stabsearch.config.tasks import HubData, LocalData, TextTask
+from stabsearch.config.tasks import HubData, LocalData, ScriptTask, TextTask, TrainerTask
 from stabsearch.errors import UserError
 
 
@@ -23,6 +23,12 @@ def resolve_paths(sweep: Sweep, folder: Path) -> Sweep:
     """
     sweep = _with_earlier(sweep, folder)
     task = sweep.task
+    if isinstance(task, TrainerTask):
+        code = {"folder": _folder(task.folder, folder)}
+        return sweep.model_copy(update={"task": task.model_copy(update=code)})
+    if isinstance(task, ScriptTask):
+        places = {"path": _script(task.path, folder), "folder": _folder(task.folder, folder)}
+        return sweep.model_copy(update={"task": task.model_copy(update=places)})
     if not isinstance(task, TextTask):
         return sweep
     update = {"data": _data(task.data, folder), "tokenizer": _source(task.tokenizer, folder, "tokenizer")}
@@ -74,6 +80,22 @@ def _file(text: str, folder: Path, name: str) -> str:
         raise UserError(f"{text!r} is a folder, not a file", hint, key=key)
     if not path.is_file():
         raise UserError(f"no such file: {text!r}{_read_as(text, path)}", _near(path), key=key)
+    return str(path)
+
+
+def _script(text: str, folder: Path) -> str:
+    path = _absolute(text, folder)
+    if not path.is_file():
+        raise UserError(f"no such script: {text!r}{_read_as(text, path)}", _near(path), key=("task", "path"))
+    return str(path)
+
+
+def _folder(text: str | None, folder: Path) -> str:
+    """Return the absolute path of the folder that the user's code works in; default: that of the sweep."""
+    path = _absolute(text or ".", folder)
+    if not path.is_dir():
+        raise UserError(f"no such folder: {text!r}{_read_as(str(text), path)}", _near(path),
+                        key=("task", "folder"))  # fmt: skip
     return str(path)
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from stabsearch.config.allowed import allowed, choices
 from stabsearch.config.hints import description, did_you_mean, repair
-from stabsearch.config.model import SEARCHED_ARGUMENTS, Training
+from stabsearch.config.model import Training
 from stabsearch.config.schema import known_keys, places_of
+from stabsearch.config.search import SEARCHED_ARGUMENTS
 from stabsearch.errors import KeyPath, UserError, dotted
+from stabsearch.records.hyperparameters import FURTHER
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -39,6 +41,7 @@ def misplaced_training_keys(data: Any) -> list[UserError]:
     """
     training = data.get("training") if isinstance(data, Mapping) else None
     own = {*Training.model_fields, *SEARCHED_ARGUMENTS, *ALSO_TRAINING_ARGUMENTS}
+    own |= {argument for row in FURTHER for argument in row.arguments}
     return [
         UserError(
             f"{name} is no field of TrainingArguments", f"it belongs at {place}", key=("training", name)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from stabsearch.errors import UserError
 from stabsearch.records import Context
+from stabsearch.records.hyperparameters import HYPERPARAMETERS, Value, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stabsearch.config.model import Sweep, Training
 
-DEFAULT_ADAM_BETA2 = 0.999
-"""TrainingArguments.adam_beta2 of Transformers 5.23."""
+MOST_CONTEXTS = 256  # chosen: what the frontier sampler looks at as a whole; no sweep has so many trials
 DEFAULT_SCHEDULER = "linear"
 """TrainingArguments.lr_scheduler_type of Transformers 5.23."""
 DEFAULT_OPTIMIZER = "adamw_torch_fused"
@@ -41,7 +41,7 @@ class Resolved:
     warmups: tuple[int, ...]
     """``search.warmup`` in optimizer steps, in the sweep's order, all different."""
     contexts: tuple[Context, ...]
-    """Every combination of precision, warmup and clip norm."""
+    """Every combination of what is searched, the learning rate aside."""
     covered_share: float | None
     """Share of the full run's exposure that a trial with the longest warmup covers, 1 at most; None
     when the schedule's exposure is not known."""
@@ -53,36 +53,78 @@ def resolve(sweep: Sweep, num_rows: int) -> Resolved:
     """Return the steps that a sweep comes to on ``num_rows`` training rows.
 
     Raises:
-        UserError: a warmup or a horizon that does not fit, with its key and the number it needs.
+        UserError: a warmup or a horizon that does not fit, with its key and the number it needs; more
+            contexts than any budget covers; a full run of another length in each context.
     """
-    max_steps = full_run_steps(sweep.training, num_rows)
+    max_steps = _one_length(sweep, num_rows)
     warmups = _warmups(sweep.search.warmup, max_steps)
+    contexts = _contexts(sweep, warmups)
     horizon = _horizon(sweep, max(warmups), max_steps)
     share = covered_share(sweep, max(warmups), horizon, max_steps)
     caveats = [
-        _memory_caveat(sweep.training, horizon - max(warmups), horizon == max_steps),
+        _memory_caveat(sweep, horizon - max(warmups), horizon == max_steps),
         _exposure_caveat(sweep, horizon, max_steps, share),
+        _pace_caveat(sweep),
     ]
-    search = sweep.search
-    contexts = tuple(Context(*parts) for parts in product(search.precision, warmups, search.max_grad_norm))
     return Resolved(max_steps, horizon, warmups, contexts, share, tuple(text for text in caveats if text))
 
 
-def full_run_steps(training: Training, num_rows: int) -> int:
-    """Return the optimizer steps of the full run on one device, as Transformers' Trainer counts them.
+def _contexts(sweep: Sweep, warmups: Sequence[int]) -> tuple[Context, ...]:
+    """Return every combination of what is searched, the learning rate aside."""
+    search = sweep.search
+    values: dict[str, Sequence[Value]] = {
+        "precision": search.precision,
+        "warmup_steps": warmups,
+        "max_grad_norm": search.max_grad_norm,
+        **search.further,
+    }
+    count = math.prod(map(len, values.values()))
+    if count > MOST_CONTEXTS:
+        factors = " x ".join(f"{len(each)} {HYPERPARAMETERS[name].key}" for name, each in values.items())
+        message = f"{count:,} contexts ({factors}), {MOST_CONTEXTS} at most"
+        hint = "search fewer values; what is certain belongs in the section training"
+        raise UserError(message, hint, key=("search",))
+    return tuple(Context.of(dict(zip(values, each, strict=True))) for each in product(*values.values()))
+
+
+def _one_length(sweep: Sweep, num_rows: int) -> int:
+    """Return the optimizer steps of the full run, which all contexts have in common."""
+    names = [name for name in sweep.search.further if HYPERPARAMETERS[name].part == "batch"]
+    batches = product(*(sweep.search.further[name] for name in names))
+    lengths = {
+        full_run_steps(
+            sweep.training.model_copy(update=dict(zip(names, each, strict=True))),
+            num_rows,
+            sweep.resources.num_processes,
+        )
+        for each in batches
+    }
+    if len(lengths) == 1:
+        return lengths.pop()
+    low, high = min(lengths), max(lengths)
+    message = f"epochs are {low} to {high} optimizer steps, depending on {' and '.join(names)}"
+    hint = f"write max_steps: {high} instead, or search one value of it; all contexts share one length"
+    raise UserError(message, hint, key=("training", "num_train_epochs"))
+
+
+def full_run_steps(training: Training, num_rows: int, num_processes: int = 1) -> int:
+    """Return the optimizer steps of the full run, as Transformers' Trainer counts them.
 
     Args:
         training: the full run.
         num_rows: training rows, at least 1.
+        num_processes: processes that share the batches out among them; a trial's are the full run's.
 
-    Source: ``Trainer.set_initial_training_values``, Transformers 5.23.
+    Source: ``Trainer.set_initial_training_values``, Transformers 5.23; of several processes
+    ``BatchSamplerShard``, Accelerate 1.15.
     """
     if training.max_steps is not None:
         return training.max_steps
     assert training.num_train_epochs is not None, "a Training has a length"
     drops_last = bool(training.arguments.get("dataloader_drop_last", False))
     batches = num_rows / training.per_device_train_batch_size
-    num_batches = math.floor(batches) if drops_last else math.ceil(batches)
+    rounded = math.floor if drops_last else math.ceil
+    num_batches = rounded(rounded(batches) / num_processes)
     steps_per_epoch = max(math.ceil(num_batches / training.gradient_accumulation_steps), 1)
     return math.ceil(training.num_train_epochs * steps_per_epoch)
 
@@ -119,12 +161,18 @@ def auto_horizon(warmup: int, max_steps: int, memory: int | None) -> int:
     return min(max(needed_horizon(warmup, max_steps), warmup + hold), max_steps)
 
 
-def adam_memory(training: Training) -> int | None:
-    """Return 1/(1-beta2), the steps that Adam's second moment remembers; None for other optimizers."""
-    if "adam" not in (training.optim or DEFAULT_OPTIMIZER):
+def longest_beta2(sweep: Sweep) -> float:
+    """Return the beta2 that remembers longest: of those searched, else the full run's."""
+    row = HYPERPARAMETERS["adam_beta2"]
+    fixed = row.usual if sweep.training.adam_beta2 is None else sweep.training.adam_beta2
+    return float(max(sweep.search.further.get(row.name, (fixed,)), key=row.place))
+
+
+def adam_memory(sweep: Sweep) -> int | None:
+    """Return 1/(1-beta2), the most steps that Adam's second moment remembers; None for other optimizers."""
+    if "adam" not in (sweep.training.optim or DEFAULT_OPTIMIZER):
         return None
-    beta2 = DEFAULT_ADAM_BETA2 if training.adam_beta2 is None else training.adam_beta2
-    return round(1 / (1 - beta2))
+    return round(1 / (1 - longest_beta2(sweep)))
 
 
 def covered_share(sweep: Sweep, warmup: int, horizon: int, max_steps: int) -> float | None:
@@ -158,7 +206,7 @@ def _warmups(values: Sequence[float], max_steps: int) -> tuple[int, ...]:
 def _horizon(sweep: Sweep, warmup: int, max_steps: int) -> int:
     horizon = sweep.budget.horizon
     if horizon == "auto":
-        return auto_horizon(warmup, max_steps, adam_memory(sweep.training))
+        return auto_horizon(warmup, max_steps, adam_memory(sweep))
     key = ("budget", "horizon")
     if horizon > max_steps:
         message = f"{horizon} steps, the full run has only {max_steps}"
@@ -171,15 +219,28 @@ def _horizon(sweep: Sweep, warmup: int, max_steps: int) -> int:
     return horizon
 
 
-def _memory_caveat(training: Training, steps_at_peak: int, is_full_run: bool) -> str:
-    memory = adam_memory(training)
+def _memory_caveat(sweep: Sweep, steps_at_peak: int, is_full_run: bool) -> str:
+    memory = adam_memory(sweep)
     if memory is None or is_full_run or steps_at_peak >= memory:
         return ""
-    beta2 = DEFAULT_ADAM_BETA2 if training.adam_beta2 is None else training.adam_beta2
     return (
         f"Trials spend {steps_at_peak} steps at or after their peak learning rate, fewer than the "
-        f"{memory} that Adam's second moment remembers (1/(1-beta2), beta2={beta2:g}): "
+        f"{memory} that Adam's second moment remembers (1/(1-beta2), beta2={number(longest_beta2(sweep))}): "
         "a failure that builds up more slowly does not show."
+    )
+
+
+def _pace_caveat(sweep: Sweep) -> str:
+    """Return what learning rates of different contexts do not say; empty where they are of one kind."""
+    names = [
+        name for name, values in sweep.search.further.items()
+        if len(values) > 1 and HYPERPARAMETERS[name].sets_pace
+    ]  # fmt: skip
+    if not names:
+        return ""
+    return (
+        f"Learning rates are not comparable over {' and '.join(names)}: equal ones train at a different pace "
+        "per step, and a higher safe one need not train faster. Compare losses before you choose by it."
     )
 
 

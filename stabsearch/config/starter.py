@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stabsearch.config.schema import Node, branches, describe, sweep_schema
 from stabsearch.config.write import in_yaml
+from stabsearch.records.hyperparameters import FURTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,10 +57,14 @@ EXAMPLES: Mapping[KeyPath, str] = {
     ("task", "path"): "train.py",
     ("task", "args"): "{model_name_or_path: google-bert/bert-base-uncased, train_file: train.csv}",
     ("training", "num_train_epochs"): "3",
+    ("peft", "target_modules"): "all-linear",
+    ("peft", "modules_to_save"): "[pooler]",
     ("training", "adam_beta2"): "0.999",
     ("training", "optim"): "adamw_torch",
     ("training", "lr_scheduler_type"): "linear",
+    **{("search", row.key): f"null  # or {in_yaml(list(row.examples))}" for row in FURTHER},
     ("budget", "trial_timeout"): "30m",
+    ("resources", "processes_per_trial"): "2",
     ("study", "storage"): "postgresql://user@host/database",
     ("tracking", "uri"): "http://127.0.0.1:5000",
 }

@@ -52,6 +52,8 @@ def identity(sweep: Sweep) -> dict[str, Any]:
         for name in above:
             part = part[name]
         del part[last]
+    # however many GPUs there are: more processes make a larger batch
+    data["resources"]["processes_per_trial"] = sweep.resources.num_processes
     return dict(data)
 
 

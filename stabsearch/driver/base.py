@@ -24,6 +24,28 @@ class WorkOrder:
     """A trial that runs longer is ended; its worker then counts as gone."""
     build: Callable[[Any], Workload] | None = None
     """Task -> workload, once per worker process; None: as ``stabsearch.task.registry`` does it."""
+    peft: Any = None
+    """The ``peft`` part of the sweep; None: all weights are trained."""
+
+
+class WorkerLost(Exception):  # noqa: N818 - what happened, not what is wrong
+    """A worker went away without a record, for the reason given; its plan may be tried again."""
+
+
+class Worker(Protocol):
+    """Runs one trial after another, and keeps between them what is slow to come by."""
+
+    def work(self, plan: TrialPlan) -> TrialRecord:
+        """Return the record of a trial.
+
+        Raises:
+            WorkerLost: there is none.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what outlives a trial; a later one starts afresh."""
+        ...
 
 
 class TrialSource(Protocol):

@@ -28,7 +28,7 @@ def make_driver(sweep: Sweep, order: WorkOrder) -> Driver:
     return RayTuneDriver(
         order,
         address=sweep.resources.address,
-        cpus_per_trial=sweep.resources.cpus_per_trial,
+        cpus_per_trial=sweep.resources.cpus_taken,
         gpus_per_trial=sweep.resources.gpus_per_trial,
         concurrency=None if concurrency == "auto" else concurrency,
     )

@@ -26,10 +26,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from stabsearch.driver.base import TrialSource, WorkOrder
+from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
 from stabsearch.driver.environment import worker_variables
 from stabsearch.driver.interrupts import Interrupts, kept_handlers, undisturbed
-from stabsearch.driver.worker import work
+from stabsearch.driver.worker import make_worker
 from stabsearch.errors import UserError
 from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
@@ -101,16 +101,21 @@ class RayTuneDriver:
         )  # fmt: skip
 
     def _slots(self) -> int:
-        available = ray.cluster_resources()
-        kinds = {"cpu": "CPU", "gpu": "GPU"}
-        held = [int(available.get(kinds[kind], 0) / need) for kind, need in self._resources.items()]
-        if min(held) < 1:
+        """Return how many trials have room at a time; each is on one node, with all it needs."""
+        nodes = [_offered(node) for node in ray.nodes() if node["Alive"]]
+        slots = sum(min(int(node[kind] / need) for kind, need in self._resources.items()) for node in nodes)
+        if slots < 1:
+            largest = {kind: max((node[kind] for node in nodes), default=0.0) for kind in self._resources}
             raise UserError(
-                f"no room for a single trial: it needs {self._resources}, Ray has "
-                f"{ {kind: available.get(kinds[kind], 0) for kind in self._resources} }",
-                "lower resources.cpus_per_trial or resources.gpus_per_trial", key=("resources",),
+                f"no room for a single trial: it needs {self._resources} on one node, Ray has {largest}",
+                "lower resources.cpus_per_trial, gpus_per_trial or processes_per_trial", key=("resources",),
             )  # fmt: skip
-        return min(held)
+        return slots
+
+
+def _offered(node: dict[str, Any]) -> dict[str, float]:
+    has = node["Resources"]
+    return {"cpu": has.get("CPU", 0.0), "gpu": has.get("GPU", 0.0)}
 
 
 class _Halted(BaseException):
@@ -121,22 +126,41 @@ class _Worker(tune.Trainable):  # type: ignore[misc]
     """A warm process: the workload stays, the plan changes."""
 
     def setup(self, config: dict[str, Any], order: WorkOrder) -> None:
-        self._order = order
+        self._order, self._worker = order, make_worker(order)
 
     def step(self) -> dict[str, Any]:
-        # a blocked step cannot be interrupted by Tune, which has no trial timeout either
-        watchdog = threading.Timer(self._order.timeout_s, os._exit, args=(HUNG,))
-        watchdog.daemon = True
-        watchdog.start()
+        plan = plan_from_json(self.config["plan"])
         try:
-            record = work(plan_from_json(self.config["plan"]), self._order)
-        finally:
-            watchdog.cancel()
+            with _watchdog(self._order):
+                record = self._worker.work(plan)
+        except WorkerLost as lost:
+            return {"done": True, "lost": str(lost)}
         return {"done": True, "record": record.to_json()}
+
+    def cleanup(self) -> None:
+        self._worker.close()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.config = new_config
         return True
+
+
+@contextmanager
+def _watchdog(order: WorkOrder) -> Iterator[None]:
+    """End this process when a trial in it hangs: Tune has no trial timeout, and cannot interrupt a step.
+
+    A trial of several processes is watched over by the worker that started them.
+    """
+    if order.setup.num_processes > 1:
+        yield
+        return
+    watchdog = threading.Timer(order.timeout_s, os._exit, args=(HUNG,))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 class _Feed(Searcher):  # type: ignore[misc]
@@ -161,12 +185,16 @@ class _Feed(Searcher):  # type: ignore[misc]
         if self.in_flight.pop(trial_id, None):
             self._guarded(lambda: self._source.finished(record))
 
+    def lose(self, trial_id: str, reason: str) -> None:
+        """Tell that a Tune trial ended without a record."""
+        plan = self.in_flight.pop(trial_id, None)
+        if plan is not None:
+            self._guarded(lambda: self._source.lost(plan, reason))
+
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        plan = self.in_flight.pop(trial_id, None)
-        if plan is not None:
-            self._guarded(lambda: self._source.lost(plan, "the worker went away without a record"))
+        self.lose(trial_id, "the worker went away without a record")
 
     def leave_if_asked(self) -> None:
         """Leave Tune when a signal came or the source failed; called between Tune's own steps."""
@@ -209,6 +237,8 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         payload = result.pop("record", None)
         if payload is not None:
             self._feed.take(trial.trial_id, TrialRecord.from_json(payload))
+        elif "lost" in result:
+            self._feed.lose(trial.trial_id, result["lost"])
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         self._feed.leave_if_asked()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stabsearch.driver.base import WorkOrder
+from stabsearch.driver.base import Worker, WorkOrder
+from stabsearch.driver.ranks import RankGroup
 
 if TYPE_CHECKING:
     from stabsearch.records import TrialPlan, TrialRecord
@@ -14,21 +16,41 @@ if TYPE_CHECKING:
 _warm: dict[str, Workload] = {}
 
 
+def make_worker(order: WorkOrder) -> Worker:
+    """Return what runs the trials of an order: this process, or several that train together."""
+    return RankGroup(order) if order.setup.num_processes > 1 else ThisProcess(order)
+
+
+class ThisProcess:
+    """Runs trials here."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self._order = order
+
+    def work(self, plan: TrialPlan) -> TrialRecord:
+        """Return the record of a trial run in this process."""
+        return work(plan, self._order)
+
+    def close(self) -> None:
+        """Keep the workload: it lives as long as the process."""
+
+
 def work(plan: TrialPlan, order: WorkOrder) -> TrialRecord:
     """Return the record of a trial run in this process."""
     from stabsearch.trial.run import run_trial_of
 
-    return run_trial_of(plan, lambda: _workload(order), order.setup)
+    return run_trial_of(plan, lambda: workload(order), order.setup)
 
 
-def _workload(order: WorkOrder) -> Workload:
+def workload(order: WorkOrder) -> Workload:
     """Return this process's workload, built on first use."""
     from stabsearch.task.registry import build_workload
 
-    key = repr(order.task)
+    key = repr((order.task, order.peft))
     if key not in _warm:
         _warm.clear()
-        _warm[key] = (order.build or build_workload)(order.task)
+        build = order.build or partial(build_workload, peft=order.peft)
+        _warm[key] = build(order.task)
         # what lives as long as the worker is taken out of garbage collection: Accelerate runs a
         # full one at the start of every training
         gc.collect()

@@ -158,7 +158,8 @@ def _precision_advice(facts: Facts, plan: TrialPlan) -> tuple[str, ...]:
     matrix = facts.matrix
     weights = "initial" if matrix and not matrix.is_finite("initial", plan.precision) else "captured"
     helps = matrix is not None and plan.precision != "bf16" and matrix.is_finite(weights, "bf16")
-    bf16 = ("set bf16=True instead of fp16=True: the same step is finite in bf16",) if helps else ()
+    now = "weights in bfloat16" if plan.precision == "bf16-pure" else "fp16=True"
+    bf16 = (f"set bf16=True instead of {now}: the same step is finite in bf16",) if helps else ()
     origin = matrix.origin if matrix else None
     where = (f"or keep {origin.module} in fp32",) if origin is not None and origin.module else ()
     return (*bf16, "or train in fp32", *where)

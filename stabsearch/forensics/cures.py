@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.utils.data import Dataset, Subset
 from transformers import Trainer, TrainingArguments, set_seed
 
 from stabsearch.records import TrialPlan
+from stabsearch.records.hyperparameters import FURTHER
+from stabsearch.task.base import surroundings_of
+from stabsearch.trial.adapters import inner_model
 from stabsearch.trial.setup import TrialSetup
 
 if TYPE_CHECKING:
@@ -21,18 +27,14 @@ if TYPE_CHECKING:
 
 GENTLE_LEARNING_RATE = 2e-5
 """The usual fine-tuning rate of BERT-like models (Devlin et al. 2019)."""
-OPTIMIZER_FIELDS = frozenset(
-    {
-        "optim",
-        "optim_args",
-        "optim_target_modules",
-        "adam_beta1",
-        "adam_beta2",
-        "adam_epsilon",
-        "weight_decay",
-    }
-)
+OPTIMIZER_FIELDS = frozenset({"optim", "optim_args", "optim_target_modules"}) | {
+    argument for row in FURTHER if row.part == "optimizer" for argument in row.arguments
+}
 """TrainingArguments that make the optimizer, the learning rate aside."""
+
+
+PEFT_NAMES = re.compile(r"\.(base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
+"""What PEFT adds to the names of a model's own weights."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ def cures(
                    plan, setup, Without(workload, frozenset(rows)))  # fmt: skip
     if has_odd_optimizer and "optim" in setup.training:
         yield Cure("optimizer options", f"{setup.training['optim']} with its default options",
-                   plan, _without(setup, OPTIMIZER_FIELDS - {"optim"}), workload)  # fmt: skip
+                   _usual(plan), _without(setup, OPTIMIZER_FIELDS - {"optim"}), workload)  # fmt: skip
     if has_odd_optimizer:
         yield Cure("optimizer", "Transformers' default AdamW at the same learning rate",
-                   plan, _without(setup, OPTIMIZER_FIELDS), StockOptimizer(workload))  # fmt: skip
+                   _usual(plan), _without(setup, OPTIMIZER_FIELDS), StockOptimizer(workload))  # fmt: skip
     yield Cure("weights", "new weights from the model's own initialisation, at the same learning rate",
                plan, setup, FreshWeights(workload))  # fmt: skip
 
@@ -85,6 +87,12 @@ def is_odd(trainer: Any, training: Mapping[str, Any]) -> bool:
     usual = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     changed = {name for name in OPTIMIZER_FIELDS & training.keys() if training[name] != usual.get(name)}
     return is_own or trainer.optimizer is not None or bool(changed)
+
+
+def _usual(plan: TrialPlan) -> TrialPlan:
+    """Return the plan without what it says of the optimizer, the learning rate aside."""
+    unsaid: dict[str, Any] = {row.name: None for row in FURTHER if row.part == "optimizer"}
+    return replace(plan, **unsaid)
 
 
 def _without(setup: TrialSetup, fields: Collection[str]) -> TrialSetup:
@@ -111,6 +119,10 @@ class _Changed:
     def model(self, model_seed: int) -> PreTrainedModel:
         """Return a fresh model."""
         return self.base.model(model_seed)
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """Return what the process has to look like while a Trainer is at work."""
+        return surroundings_of(self.base)
 
 
 @dataclass(frozen=True)
@@ -161,8 +173,14 @@ class FreshWeights(_Changed):
 
 
 def _redrawn(model: Any, model_seed: int) -> PreTrainedModel:
+    """Return the model with weights that its class draws by itself; adapters on it stay as they are."""
+    inner = inner_model(model)
     set_seed(model_seed)
-    fresh = type(model)(model.config)
-    model.load_state_dict(fresh.state_dict())
+    fresh = type(inner)(inner.config).state_dict()
+    with torch.no_grad():
+        for name, value in inner.state_dict().items():
+            plain = PEFT_NAMES.sub("", name)
+            if plain in fresh:
+                value.copy_(fresh[plain])
     redrawn: PreTrainedModel = model
     return redrawn

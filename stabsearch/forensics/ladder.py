@@ -23,6 +23,7 @@ from stabsearch.forensics.naming import Facts, name_cause
 from stabsearch.forensics.preflight import check_trainer
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Cause, Outcome, TrialRecord
+from stabsearch.task.base import surroundings_of
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.machine import machine
 from stabsearch.trial.rerun import Rerun
@@ -64,7 +65,7 @@ def diagnose(case: Case, findings: Sequence[Finding] | None = None) -> Diagnosis
         case: the trial.
         findings: of the preflight; None: the ladder looks itself.
     """
-    with tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
+    with surroundings_of(case.workload), tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
         return _Climb(case, findings, Path(folder)).diagnosis()
 
 
@@ -223,9 +224,8 @@ class _Climb:
         model = self.case.workload.model(self.case.plan.model_seed).to(trainer.args.device)
         began = time.monotonic()
         seen = Rerun(trainer, (micro_batch,)).seen(model, "fp32")
-        self.step_s = (time.monotonic() - began) * self.case.setup.training.get(
-            "gradient_accumulation_steps", 1
-        )
+        training = self.case.setup.training_of(self.case.plan)
+        self.step_s = (time.monotonic() - began) * training.get("gradient_accumulation_steps", 1)
         numbers = (
             f"loss {seen.losses[0]:.4g}, gradient norm {seen.grad_norm:.4g}" if seen.losses else "no loss"
         )
@@ -260,7 +260,8 @@ class _Climb:
 
     def _cures(self, record: TrialRecord) -> dict[str, bool]:
         """Return which changes let the trial get well past the step at which it failed."""
-        plan, is_odd_optimizer = self._cut(record), is_odd(self.trainer, self.case.setup.training)
+        plan = self._cut(record)
+        is_odd_optimizer = is_odd(self.trainer, self.case.setup.training_of(plan))
         tried: dict[str, bool] = {}
         for cure in cures(self.case.workload, plan, self.unkept, record.suspect_rows, is_odd_optimizer):
             if self._is_needless(cure, record, tried):

@@ -54,6 +54,7 @@ def replay_matrix(bundle: Bundle, workload: Workload, plan: TrialPlan, setup: Tr
     with tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
         trainer = workload.trainer(trial_arguments(plan, setup, folder), plan.model_seed)
         trainer.current_gradient_accumulation_steps = bundle.manifest.trainer.accumulation
+        trainer.loss_is_scaled_for_ga = bundle.manifest.trainer.loss_is_scaled_for_ga
         window = bundle.window() if with_gradients else bundle.window()[-1:]
         models = {"initial": workload.model(plan.model_seed), "captured": _captured(bundle, workload, plan)}
         device = trainer.args.device

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stabsearch.errors import UserError
+from stabsearch.forensics.chance import chance_loss_of
 from stabsearch.forensics.facts.environment import EnvironmentFacts, device_facts, disk, tracking_problem
 from stabsearch.forensics.facts.table import table_facts
-from stabsearch.forensics.finding import Finding, sorted_findings
+from stabsearch.forensics.finding import Finding, Severity, sorted_findings
 from stabsearch.forensics.rules.table import TABLE
 from stabsearch.forensics.trainer_check import check_trainer
 from stabsearch.records import Stage, TrialPlan
+from stabsearch.task.base import surroundings_of
+from stabsearch.task.given import given_names, with_given
+from stabsearch.task.own_code import OwnWorkload
 from stabsearch.task.registry import build_workload, read_table
 from stabsearch.trial.arguments import check_training, trial_arguments
+from stabsearch.trial.not_applied import IGNORES_ARGUMENTS, argument_differences
 from stabsearch.trial.precision import check_precision
 from stabsearch.trial.setup import TrialSetup
 
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Preflight", "check_trainer", "preflight"]
 
+MULTIPLIED = "STAB-M007"
+"""Gradient accumulation multiplies the loss."""
 NO_TRACKING = "none"
 """``tracking.uri`` of a sweep that is not tracked."""
 
@@ -33,11 +42,13 @@ class Preflight:
     """What the checks found out."""
 
     num_rows: int
-    """Training rows."""
+    """Training rows; 0 where there are none, or nobody can count them."""
     findings: tuple[Finding, ...] = ()
     """What speaks against starting, the worst first."""
     workload: Workload | None = field(default=None, compare=False, repr=False)
     """What is trained; None where the table already speaks against it."""
+    chance_loss: float | None = None
+    """Loss of the trivial predictor, where the workload does not know it and it could be found out."""
 
 
 def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
@@ -60,10 +71,10 @@ def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
         found = TABLE.findings(table_facts(table))
         if any(finding.is_error for finding in found):
             return Preflight(len(table.frame), tuple(sorted_findings(found)))
-    workload = build_workload(sweep.task, table)
-    found += _of_workload(sweep, workload)
-    once = {finding.rule: finding for finding in reversed(found)}.values()
-    return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload)
+    workload = build_workload(sweep.task, table, sweep.peft)
+    of_workload, chance_loss = _of_workload(sweep, workload)
+    once = {finding.rule: finding for finding in reversed([*found, *of_workload])}.values()
+    return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload, chance_loss)
 
 
 def _check_precisions(sweep: Sweep) -> None:
@@ -77,24 +88,41 @@ def _check_precisions(sweep: Sweep) -> None:
         )
 
 
-def _of_workload(sweep: Sweep, workload: Workload) -> list[Finding]:
-    """Return what the trials' own Trainer says, made for this machine's CPU and never started."""
-    with tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
-        trainer = workload.trainer(_gentle_arguments(sweep, folder), sweep.seed)
+def _of_workload(sweep: Sweep, workload: Workload) -> tuple[list[Finding], float | None]:
+    """Return what the trials' own Trainer says, made for this machine's CPU and never started.
+
+    Of the user's own code also the chance loss, which nobody else knows.
+    """
+    with surroundings_of(workload), tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
+        arguments = _gentle_arguments(sweep, folder)
+        trainer = workload.trainer(arguments, sweep.seed)
+        differing = argument_differences(arguments, trainer.args)
+        if differing:
+            raise UserError(f"the Trainer ignores what it is given: {'; '.join(differing)}",
+                            IGNORES_ARGUMENTS, key=("task",))  # fmt: skip
         found = check_trainer(trainer, sweep.search.precision, environment=_environment(sweep, trainer.model))
-    return [_placed(sweep, finding) for finding in found]
+        is_sound = not any(finding.is_error for finding in found)
+        chance_loss = None
+        if isinstance(workload, OwnWorkload) and is_sound:
+            workload.check_repeats(trainer, sweep.seed)
+            chance_loss = chance_loss_of(trainer) if math.isnan(workload.chance_loss) else None
+    return [_placed(sweep, _mended(sweep, finding)) for finding in found], chance_loss
 
 
 def _gentle_arguments(sweep: Sweep, folder: str) -> Any:
     search, training = sweep.search, sweep.training
     setup = TrialSetup(
-        max_steps=training.max_steps or -1, schedule=sweep.budget.schedule, training=training.arguments
+        max_steps=training.max_steps or -1, schedule=sweep.budget.schedule, training=sweep.fixed_arguments
     )
-    plan = TrialPlan(0, Stage.CANARY, search.learning_rate.low, 0, 1.0, "fp32", sweep.seed, sweep.seed, 1)
+    further: dict[str, Any] = search.gentle
+    plan = TrialPlan(
+        0, Stage.CANARY, search.learning_rate.low, 0, 1.0, "fp32", sweep.seed, sweep.seed, 1, **further
+    )
     arguments = trial_arguments(plan, setup, folder)
-    if training.num_train_epochs is not None:
-        arguments.num_train_epochs = training.num_train_epochs
-    return arguments
+    if training.num_train_epochs is None:
+        return arguments
+    arguments.num_train_epochs = training.num_train_epochs
+    return with_given(arguments, given_names(arguments) | {"num_train_epochs"})
 
 
 def _environment(sweep: Sweep, model: Any) -> EnvironmentFacts:
@@ -113,6 +141,15 @@ def _environment(sweep: Sweep, model: Any) -> EnvironmentFacts:
         tracking=uri or "",
         tracking_problem=tracking_problem(uri) if uri is not None and uri != NO_TRACKING else "",
     )
+
+
+def _mended(sweep: Sweep, finding: Finding) -> Finding:
+    """Return a finding that says what the sweep itself does about it."""
+    if finding.rule != MULTIPLIED or sweep.accumulation == "report":
+        return finding
+    message = f"{finding.message}; trials have them divided"
+    hint = "the full run needs trainer.loss_is_scaled_for_ga = False, too"
+    return replace(finding, severity=Severity.INFO, message=message, hint=hint)
 
 
 def _placed(sweep: Sweep, finding: Finding) -> Finding:

@@ -18,6 +18,7 @@ from transformers.integrations.neftune import activate_neftune
 from stabsearch.capture.tree import from_plain
 from stabsearch.capture.weights import load_weights
 from stabsearch.errors import UserError
+from stabsearch.forensics.adapters import with_adapters
 from stabsearch.trial.described import is_computed
 
 if TYPE_CHECKING:
@@ -66,12 +67,15 @@ def rebuild(
 
 def _model(bundle: Bundle, weights: str, trust_code: bool) -> PreTrainedModel:
     made = bundle.manifest.model
+    frozen = frozenset(made.frozen)
     cls = found_class(made.cls, PreTrainedModel, bundle, trust_code)
     _check_kernels(made, bundle, trust_code)
     try:
         config = cls.config_class.from_dict(from_plain(dict(made.config)))
         config._attn_implementation = made.attn_implementation or None
         model: PreTrainedModel = cls(config)
+        if made.adapters is not None:
+            model = with_adapters(model, made.adapters)
         load_weights(model, bundle.weights(weights), bundle.manifest.aliases)
     except UserError:
         raise
@@ -83,6 +87,9 @@ def _model(bundle: Bundle, weights: str, trust_code: bool) -> PreTrainedModel:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and name in made.dropout:
             module.p = made.dropout[name]
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point():
+            weight.requires_grad_(name not in frozen)
     return model.train()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,7 +19,7 @@ from stabsearch.forensics.rebuild import Rebuilt, rebuild
 from stabsearch.records import PRECISIONS
 from stabsearch.trial.machine import machine
 from stabsearch.trial.narrowing import guilty_rows
-from stabsearch.trial.precision import autocast_forward, matmul_precision
+from stabsearch.trial.precision import running_in
 from stabsearch.trial.rerun import Rerun, Seen
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Options:
     """What a replay changes; everything else is as it was captured."""
 
     precision: str | None = None
-    """``fp32``, ``tf32``, ``bf16`` or ``fp16``; None: as captured."""
+    """One of ``PRECISIONS``; None: as captured."""
     weights: Literal["captured", "initial"] = "captured"
     rows: tuple[int, ...] = ()
     """Only these rows: numbers in the training data where known, places in the batch otherwise."""
@@ -91,7 +91,8 @@ def replay(bundle: Bundle, options: Options = Options()) -> Replayed:
     scale = numerics.loss_scale if precision == "fp16" and numerics.precision == "fp16" else None
     with rng_kept(), _as_captured(numerics):
         rebuilt = rebuild(bundle, options.weights, device, options.trust_code)
-        step = _Step(rebuilt, [_on(device, each.micro_batch, options) for each in chosen], precision, scale)
+        window = [_on(device, each.micro_batch, options) for each in chosen]
+        step = _Step(rebuilt, window, precision, scale, keeps_weights=options.precision is None)
         seen = step.seen()
         verdict = _verdict(bundle, seen, options)
         place = step.first_bad() if verdict is not Verdict.NOT_REPRODUCED else None
@@ -211,11 +212,11 @@ class _Step:
     window: list[MicroBatch]
     precision: Any
     loss_scale: float | None
+    keeps_weights: bool
+    """The weights stay in the dtype that they were stored in: as captured."""
 
     def seen(self) -> Seen:
-        return Rerun(self.rebuilt.trainer, self.window).seen(
-            self.rebuilt.model, self.precision, self.loss_scale
-        )
+        return self._run(self.window)
 
     def first_bad(self) -> int:
         """Return the place of the first micro-batch that is bad by itself, else of the last one."""
@@ -241,16 +242,21 @@ class _Step:
     def located(self, place: int) -> Localisation:
         """Return where the first non-finite number of a micro-batch comes from."""
         trainer, model, micro_batch = self.rebuilt.trainer, self.rebuilt.model, self.window[place]
-        with step_of(trainer, model, micro_batch, self.precision) as step:
+        with step_of(trainer, model, micro_batch, self.precision, keeps_weights=self.keeps_weights) as step:
             return localise(model, step, loss_scale=self.loss_scale or 1.0, inputs=micro_batch.inputs)
 
     def _is_bad(self, micro_batch: MicroBatch) -> bool:
-        again = Rerun(self.rebuilt.trainer, (micro_batch,))
-        return not again.seen(self.rebuilt.model, self.precision, self.loss_scale).is_finite
+        return not self._run((micro_batch,)).is_finite
+
+    def _run(self, window: Sequence[MicroBatch]) -> Seen:
+        rerun, keeps_weights = Rerun(self.rebuilt.trainer, window), self.keeps_weights
+        return rerun.seen(self.rebuilt.model, self.precision, self.loss_scale, keeps_weights=keeps_weights)
 
 
 @contextmanager
-def step_of(trainer: Any, model: Any, micro_batch: MicroBatch, precision: Any) -> Iterator[Any]:
+def step_of(
+    trainer: Any, model: Any, micro_batch: MicroBatch, precision: Any, *, keeps_weights: bool = False
+) -> Iterator[Any]:
     """Give a function that runs one micro-batch's forward and returns its loss, always the same way."""
 
     def step() -> torch.Tensor:
@@ -259,7 +265,7 @@ def step_of(trainer: Any, model: Any, micro_batch: MicroBatch, precision: Any) -
         loss: torch.Tensor = trainer.compute_loss(model, inputs, num_items_in_batch=micro_batch.num_items)
         return loss
 
-    with matmul_precision(precision), autocast_forward(model, precision, trainer.args.device.type):
+    with running_in(model, precision, trainer.args.device.type, keeps_weights=keeps_weights):
         yield step
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stabsearch.forensics.rebuild import QUIET
-from stabsearch.forensics.reproducer_template import NOISE, OWN_STEP, SCRIPT, STOCK_STEP
+from stabsearch.forensics.reproducer_template import ADAPTERS, NOISE, OWN_STEP, SCRIPT, STOCK_STEP
 
 if TYPE_CHECKING:
     from stabsearch.capture.bundle import Bundle
@@ -17,7 +17,7 @@ MAX_TITLE = 160  # characters of a bad number or message in the script's first l
 
 
 def reproducer(bundle: Bundle, place: Path) -> str:
-    """Return the text of a script that runs the bundle's step.
+    """Return the text of a script that runs the bundle's step; one with adapters needs PEFT too.
 
     A step or loss of the user's own (a Trainer subclass, ``compute_loss_func``) is imported from where it
     was; that module has to be on PYTHONPATH.
@@ -27,6 +27,7 @@ def reproducer(bundle: Bundle, place: Path) -> str:
         place: where the script will stand; below the bundle's folder it finds the files beside it.
     """
     manifest = bundle.manifest
+    has_adapters = manifest.model.adapters is not None
     is_beside = place.resolve().parent == bundle.folder.resolve()
     return SCRIPT.format(
         what=_title(manifest),
@@ -35,6 +36,9 @@ def reproducer(bundle: Bundle, place: Path) -> str:
         here="Path(__file__).resolve().parent" if is_beside else f"Path({str(bundle.folder.resolve())!r})",
         name=_as_comment(place.name),
         step=OWN_STEP.format(quiet=QUIET) if _is_own(manifest) else STOCK_STEP,
+        needs="torch, transformers and peft" if has_adapters else "torch and transformers",
+        imports="import peft\n" if has_adapters else "",
+        adapters=ADAPTERS if has_adapters else "",
         noise=NOISE if manifest.trainer.arguments.get("neftune_noise_alpha") is not None else "",
     )
 

@@ -3,7 +3,8 @@
 STOCK_STEP = '''\
 smoothing = trainer["arguments"].get("label_smoothing_factor", 0.0)
 smoother = LabelSmoother(epsilon=smoothing) if smoothing else None
-parameters = inspect.signature(type(model).forward).parameters.values()
+inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+parameters = inspect.signature(type(inner).forward).parameters.values()
 takes_anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 is_scaled = trainer["loss_is_scaled_for_ga"]
 
@@ -17,7 +18,7 @@ def step(inputs, num_items):
     if labels is None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs[0]
     else:
-        shift = type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+        shift = type(inner).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
         loss = smoother(outputs, labels, shift_labels=shift, num_items_in_batch=moved(num_items))
     if not (is_counted if is_scaled is None else is_scaled):
         loss = loss / trainer["accumulation"]
@@ -32,7 +33,7 @@ arguments = find(trainer["arguments_cls"])(output_dir=tempfile.gettempdir(), **g
 own = find(trainer["cls"])(model=model, args=arguments, train_dataset=[{{}}], **extra)
 own.current_gradient_accumulation_steps = trainer["accumulation"]
 own.loss_is_scaled_for_ga = trainer["loss_is_scaled_for_ga"]
-if asked.precision == "fp16":
+if precision == "fp16":
     own.accelerator.scaler = torch.amp.GradScaler(device, init_scale=scale)
 
 
@@ -43,11 +44,25 @@ def step(inputs, num_items):
 NOISE = """
 activate_neftune(model, trainer["arguments"]["neftune_noise_alpha"])
 """
+ADAPTERS = """\
+    for name, fields in made["adapters"]["configs"].items():
+        given = {name: value for name, value in plain(fields).items() if not name.startswith("megatron")}
+        if "init_lora_weights" in given:
+            given["init_lora_weights"] = False  # they are loaded
+        adapter = peft.PEFT_TYPE_TO_CONFIG_MAPPING[fields["peft_type"]](**given)
+        if hasattr(model, "peft_config"):
+            model.add_adapter(name, adapter)
+        else:
+            model = peft.get_peft_model(model, adapter, adapter_name=name, autocast_adapter_dtype=False)
+    if len(model.peft_config) > 1:
+        model.base_model.set_adapter(made["adapters"]["active"])
+    model.train()
+"""
 SCRIPT = '''\
 """Shows a training step that broke: {what}.
 
-Needs torch and transformers alone; captured with torch {torch}, transformers {transformers}.
-    python {name} [--precision fp32|tf32|bf16|fp16] [--weights captured|initial] [--device cpu|cuda]
+Needs {needs} alone; captured with torch {torch}, transformers {transformers}.
+    python {name} [--precision fp32|tf32|bf16|bf16-pure|fp16] [--weights captured|initial] [--device cpu|cuda]
 Exits with 0 when the failure comes back, with 1 when it does not.
 """
 
@@ -60,7 +75,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
+{imports}import torch
 from safetensors.torch import load_file
 from transformers.integrations.neftune import activate_neftune
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -71,13 +86,13 @@ bundle = json.loads((here / "bundle.json").read_text(encoding="utf-8"))
 numerics, trainer, bad = bundle["numerics"], bundle["trainer"], bundle["bad"]
 can = "cuda" if torch.cuda.is_available() and numerics["device"] == "cuda" else "cpu"
 options = argparse.ArgumentParser()
-options.add_argument("--precision", default=numerics["precision"], choices=["fp32", "tf32", "bf16", "fp16"])
+options.add_argument("--precision", choices=["fp32", "tf32", "bf16", "bf16-pure", "fp16"])
 options.add_argument("--weights", default="captured", choices=["captured", "initial"])
 options.add_argument("--device", default=can, choices=["cpu", "cuda"])
 asked = options.parse_args()
-device = asked.device
-scale = float(numerics["loss_scale"]) if asked.precision == "fp16" == numerics["precision"] else 1.0
-dtype = {{"bf16": torch.bfloat16, "fp16": torch.float16}}.get(asked.precision)
+device, precision = asked.device, asked.precision or numerics["precision"]
+scale = float(numerics["loss_scale"]) if precision == "fp16" == numerics["precision"] else 1.0
+dtype = {{"bf16": torch.bfloat16, "fp16": torch.float16}}.get(precision)
 
 
 def find(place):
@@ -133,20 +148,26 @@ def build():
     config = cls.config_class.from_dict(plain(made["config"]))
     config._attn_implementation = made["attn_implementation"] or None
     model = cls(config).train()
-    file = {{"captured": "weights.safetensors", "initial": "initial.safetensors"}}[asked.weights]
-    stored = load_file(here / file)
+{adapters}    file = {{"captured": "weights.safetensors", "initial": "initial.safetensors"}}[asked.weights]
+    stored, in_checkpoint = load_file(here / file), model.state_dict().keys()
     named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
     for name, tensor in named:
         tensor.data = stored[name if name in stored else bundle["aliases"][name]].clone()
+        if asked.precision and name in in_checkpoint and tensor.is_floating_point():
+            # as captured the weights stay what they were; any other precision says what they are
+            tensor.data = tensor.data.to(torch.bfloat16 if asked.precision == "bf16-pure" else torch.float32)
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and name in made["dropout"]:
             module.p = made["dropout"][name]
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point():
+            weight.requires_grad_(name not in made.get("frozen", ()))
     return model.to(device)
 
 
 torch.set_num_threads(numerics["num_threads"])
 torch.use_deterministic_algorithms(numerics["deterministic_algorithms"])
-torch.backends.fp32_precision = "tf32" if asked.precision == "tf32" else "ieee"
+torch.backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
 torch.backends.cuda.matmul.fp32_precision = torch.backends.fp32_precision
 model = build()
 forward = model.forward

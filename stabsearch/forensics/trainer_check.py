@@ -28,7 +28,7 @@ from stabsearch.forensics.facts.summary import RowSummary, summarise
 from stabsearch.forensics.facts.table import TableFacts, TextColumn
 from stabsearch.forensics.facts.target import LossKind, Target, base_model, target_of
 from stabsearch.forensics.facts.tokens import TokenLimits, token_limits
-from stabsearch.forensics.facts.training_rows import LabelsAndLoss, SourceFacts, TrainingRows
+from stabsearch.forensics.facts.training_rows import LabelsAndLoss, Masking, SourceFacts, TrainingRows
 from stabsearch.forensics.finding import Finding, sorted_findings
 from stabsearch.forensics.rules.batch import BATCH
 from stabsearch.forensics.rules.counted import COUNTED
@@ -150,12 +150,28 @@ class _Check:
     def limits(self) -> TokenLimits:
         """Return what model and tokenizer allow, as it will be once training has begun."""
         trainer = self.trainer
-        tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
-        limits = token_limits(self.model, tokenizer)
+        limits = token_limits(self.model, self._tokenizer)
         if limits.model_pad_id is None and trainer.processing_class is not None:
             # train() gives the model the special tokens of a tokenizer that the Trainer was handed
             return replace(limits, model_pad_id=limits.pad_id)
         return limits
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self.trainer.processing_class or getattr(self.trainer.data_collator, "tokenizer", None)
+
+    @property
+    def masking(self) -> Masking | None:
+        """Return what the collator hides; None where it hides nothing, or nothing is known of it."""
+        collator = self.trainer.data_collator
+        if not getattr(collator, "mlm", False) or not hasattr(self._tokenizer, "all_special_ids"):
+            return None
+        is_replaced = getattr(collator, "mask_replace_prob", 1.0) < 1
+        return Masking(
+            float(collator.mlm_probability),
+            bool(getattr(collator, "hides_one", False)),
+            is_replaced and getattr(collator, "random_replace_prob", 0.0) > 0,
+        )
 
     def _read(self) -> tuple[SourceFacts, RowSummary | None]:
         """Return how far the rows can be read, and what is in them; None where nothing is."""
@@ -170,13 +186,15 @@ class _Check:
 
     def _marks(self) -> Marks:
         kind, limits = target_of(self.trainer, "int64").kind, self.limits
+        padding = {LossKind.TOKENS: None, LossKind.SEQ2SEQ: limits.distinct_pad_id}
         return Marks(
             pad_id=limits.distinct_pad_id,
-            label_pad_id=None if kind is LossKind.TOKENS else limits.pad_id,
+            label_pad_id=padding.get(kind, limits.pad_id),
             unk_id=limits.unk_id,
             shifts=kind is LossKind.CAUSAL,
             pads_labels=kind is LossKind.SEQ2SEQ,
             label=self.label_column,
+            special_ids=frozenset(self._tokenizer.all_special_ids) if self.masking else frozenset(),
         )
 
     @cached_property
@@ -207,7 +225,7 @@ class _Check:
     def _training_rows(self, rows: RowSummary, target: Target) -> TrainingRows:
         return TrainingRows(
             rows, target, self.limits, self.run_facts, self.label_column, self._dropped(rows),
-            tuple(self._ignored_classes()),
+            tuple(self._ignored_classes()), self.masking,
         )  # fmt: skip
 
     def _dropped(self, rows: RowSummary) -> frozenset[str]:

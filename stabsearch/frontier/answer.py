@@ -90,9 +90,7 @@ class Confirmation:
 class Extrapolated:
     """The frontier of one context over the full run, extrapolated."""
 
-    precision: str
-    warmup_steps: int
-    max_grad_norm: float
+    context: Context
     learning_rate: float
     """Median; it may lie below the range that was searched."""
     low: float | None

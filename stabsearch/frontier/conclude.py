@@ -42,7 +42,7 @@ def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -
 
 def predicted(frontier: Frontier, context: Context, learning_rate: float) -> Recommendation:
     """Return what the posterior says of one configuration."""
-    config = pd.DataFrame([{**context._asdict(), "learning_rate": learning_rate}])
+    config = pd.DataFrame([{**context.settings, "learning_rate": learning_rate}])
     row = frontier.predict(config).iloc[0]
     return Recommendation(
         context,

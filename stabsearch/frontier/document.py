@@ -14,7 +14,9 @@ from stabsearch.frontier.row import FrontierRow
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.records import Context
 
-FRONTIER_VERSION = 2
+FRONTIER_VERSION = 3
+READABLE_VERSIONS = frozenset({2, FRONTIER_VERSION})
+"""Version 2 knew no contexts beside precision, warmup and clip norm."""
 
 
 def encode(
@@ -49,8 +51,9 @@ def decode(
     Raises:
         ValueError: written by a version this one does not read.
     """
-    if data.get("version") != FRONTIER_VERSION:
-        raise ValueError(f"frontier of version {data.get('version')!r}, this reads {FRONTIER_VERSION}")
+    if data.get("version") not in READABLE_VERSIONS:
+        known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+        raise ValueError(f"frontier of version {data.get('version')!r}, this reads {known}")
     low, high = data["learning_rate_range"]
     trials = tuple(_trials(entry) for entry in data["contexts"])
     hints = tuple(map(hint_from_json, data["prior_hints"]))
@@ -78,8 +81,7 @@ def _tally(point: Mapping[str, Any]) -> Tally:
 
 
 def _trials(entry: Mapping[str, Any]) -> ContextTrials:
-    context = Context(entry["precision"], entry["warmup_steps"], entry["max_grad_norm"])
-    return ContextTrials(context, tuple(map(_tally, entry["evidence"])), entry["num_learned"])
+    return ContextTrials(Context.of(entry), tuple(map(_tally, entry["evidence"])), entry["num_learned"])
 
 
 def _strict(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,26 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from stabsearch.frontier.curve import Floats
 from stabsearch.records import PRECISIONS, Context
+from stabsearch.records.hyperparameters import HYPERPARAMETERS, IN_CONTEXT, Value
 
-FactorName = Literal["precision", "warmup_steps", "max_grad_norm"]
 _PRECISION_ORDER: dict[str, int] = {name: place for place, name in enumerate(PRECISIONS)}
-FACTORS: tuple[FactorName, ...] = ("precision", "warmup_steps", "max_grad_norm")
+FACTORS: tuple[str, ...] = tuple(row.name for row in IN_CONTEXT)
 
 
 @dataclass(frozen=True)
 class Effect:
     """How one value of a factor moves the frontier, all else equal."""
 
-    factor: FactorName
-    value: str | float
-    baseline: str | float
-    """What it is compared with: fp32 or the first precision, the shortest warmup, the weakest clip."""
+    factor: str
+    """Name of a hyperparameter."""
+    value: Value
+    baseline: Value
+    """What it is compared with: fp32 or the first precision, the shortest warmup, the weakest clip, of
+    others the value most like the usual one."""
     ratio: float
     """Posterior median of the factor on the frontier's learning rate; 2: twice as high."""
     ratio_low: float
@@ -63,14 +65,14 @@ def effects_of(
 
 
 def _effects_of_factor(
-    factor: FactorName,
+    factor: str,
     contexts: Sequence[Context],
     theta_NC: Floats,
     is_usable: Sequence[bool],
     confidence: float,
 ) -> Iterator[Effect]:
     present = dict.fromkeys(getattr(context, factor) for context in contexts)
-    values = sorted(present, key=lambda value: _from_baseline(factor, value))
+    values = _from_baseline(factor, [value for value in present if value is not None])
     for value in values[1:]:
         pairs = [
             (contexts.index(other), position)
@@ -84,7 +86,7 @@ def _effects_of_factor(
 
 
 def _effect(
-    factor: FactorName,
+    factor: str,
     value: Any,
     baseline: Any,
     theta_NC: Floats,
@@ -97,10 +99,10 @@ def _effect(
     return Effect(factor, value, baseline, float(median), float(low), float(high), len(pairs))
 
 
-def _from_baseline(factor: FactorName, value: Any) -> tuple[int, float]:
-    """Return the sort key of a factor's values: the baseline comes first."""
+def _from_baseline(factor: str, values: Sequence[Any]) -> list[Any]:
+    """Return the values of a factor in order, the baseline first."""
     if factor == "precision":
-        return (-1 if value == "fp32" else _PRECISION_ORDER.get(value, len(PRECISIONS))), 0.0
+        return sorted(values, key=lambda value: -1 if value == "fp32" else _PRECISION_ORDER.get(value, 99))
     if factor == "max_grad_norm":
-        return 0, -float(value) if value > 0 else -math.inf
-    return 0, float(value)
+        return sorted(values, key=lambda value: -float(value) if value > 0 else -math.inf)
+    return HYPERPARAMETERS[factor].by_distance(values)

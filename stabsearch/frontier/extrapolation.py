@@ -37,10 +37,8 @@ def extrapolated(frontier: Frontier, covered_share: float | None) -> tuple[Extra
             slope_N = _slopes(frontier, position, len(theta_NC))
             lowered_N = full_run_thresholds(theta_NC[:, position], slope_N, covered_share)
             median, low, high = _interval(lowered_N, frontier.confidence)
-            context = (row.precision, row.warmup_steps, row.max_grad_norm)
-            found.append(
-                Extrapolated(*context, _rate(median), _rate(low) if low > -math.inf else None, _rate(high))
-            )
+            lowest = _rate(low) if low > -math.inf else None
+            found.append(Extrapolated(row.context, _rate(median), lowest, _rate(high)))
     return tuple(found)
 
 

@@ -26,9 +26,11 @@ def fit(
 
     Args:
         trials: one row per trial, columns learning_rate, precision, warmup_steps, max_grad_norm and
-            outcome, as in ``trials.csv``; further columns are ignored, but for ``grade``: where it
-            is there, only contexts in which a survivor learned are recommended. Rows that prove
-            nothing about stability (oom, lost, ...) are left out; their order does not matter.
+            outcome, as in ``trials.csv``. Where they are there, weight_decay, adam_beta1, adam_beta2,
+            adam_epsilon, per_device_train_batch_size and gradient_accumulation_steps tell contexts
+            apart too; and of ``grade``: only contexts in which a survivor learned are recommended.
+            Others are ignored. Rows that prove nothing about stability (oom, lost, ...) are left
+            out; their order does not matter.
         max_failure_probability: the risk that defines the frontier.
         learning_rate_range: lowest and highest learning rate searched; default: those of the
             trials. A trial outside it still counts.

@@ -26,6 +26,7 @@ from stabsearch.frontier.prior import context_prior
 from stabsearch.frontier.row import FrontierRow, frontier_row
 from stabsearch.frontier.trials import (
     CONTEXT_COLUMNS,
+    FURTHER_COLUMNS,
     ContextTrials,
     TableError,
     contexts_of,
@@ -94,7 +95,7 @@ class Frontier:
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
-        """Return by what factor each value of precision, warmup and clip norm moves the frontier.
+        """Return by what factor each value of what is searched moves the frontier.
 
         Joint over contexts, so what all contexts share cancels out.
         """
@@ -108,7 +109,14 @@ class Frontier:
     @property
     def table(self) -> pd.DataFrame:
         """Return one row per context; columns as in ``FrontierRow``."""
-        return pd.DataFrame([row.as_dict() for row in self.rows], columns=list(FrontierRow.columns()))
+        columns = list(FrontierRow.columns(self.further))
+        return pd.DataFrame([row.as_dict() for row in self.rows], columns=columns)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Return what tells contexts apart beside precision, warmup and clip norm."""
+        named = {name for each in self.trials for name in each.context.further}
+        return tuple(name for name in FURTHER_COLUMNS if name in named)
 
     def predict(self, configs: pd.DataFrame) -> pd.DataFrame:
         """Return failure_probability, probability_low, probability_high for each configuration.
@@ -117,16 +125,30 @@ class Frontier:
         the index of ``configs``.
 
         Args:
-            configs: columns learning_rate, precision, warmup_steps, max_grad_norm.
+            configs: columns learning_rate, precision, warmup_steps, max_grad_norm, and what else was
+                searched; a column of that may be missing where a single value was. Others are ignored.
 
         Raises:
             TableError: missing column, unusable value, or a context that was not searched.
         """
         require_columns(configs, ("learning_rate", *CONTEXT_COLUMNS))
-        points = zip(configs.index, contexts_of(configs), log_learning_rates(configs), strict=True)
+        placed = self._with_what_was_searched(configs)
+        points = zip(configs.index, contexts_of(placed), log_learning_rates(configs), strict=True)
         columns = ["failure_probability", "probability_low", "probability_high"]
         predicted = [self.failure(self._position(context, f"row {row}: "), x) for row, context, x in points]
         return pd.DataFrame(predicted, index=configs.index, columns=columns, dtype=float)
+
+    def _with_what_was_searched(self, configs: pd.DataFrame) -> pd.DataFrame:
+        """Return configurations with a column for what tells contexts apart, and for nothing else."""
+        searched = {name: {each.context.further.get(name) for each in self.trials} for name in self.further}
+        only = {
+            name: values.pop()
+            for name, values in searched.items()
+            if name not in configs.columns and len(values) == 1
+        }
+        require_columns(configs, [name for name in searched if name not in only])
+        others = [name for name in FURTHER_COLUMNS if name not in searched]
+        return configs.drop(columns=others, errors="ignore").assign(**only)
 
     def failure(self, position: int, x: float) -> tuple[float, float, float]:
         """Return mean, low and high of P(fail) at a log10 learning rate, by row of ``table``."""

@@ -1,7 +1,8 @@
 """Labels that depend on other trials: collapsed, degraded, untrained; recomputed at each fit.
 
 Legend: a trial's *tail* is its mean loss over the last quarter of its horizon, its *progress* the
-share of the best tail's way down from the common start, its *dose* the sum of its learning rates.
+share of the best tail's way down from the common start (from chance where models start far above it),
+its *dose* the sum of its learning rates.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
+from typing import TypeAlias
 
 import numpy as np
 
 from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, Stage, StepTrace, TrialRecord
+from stabsearch.records.hyperparameters import FURTHER, Value
 
+Pace: TypeAlias = tuple[Value | None, ...]
+PACED_BY = tuple(row.name for row in FURTHER if row.sets_pace)
 TAIL_SHARE = 0.25
 MIN_TAIL_POINTS = 3
 NEARLY_ALL = 0.8  # chosen: four of five; a single early learner shows luck, not what its rate can do
@@ -44,8 +49,9 @@ def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRe
     trial's progress at the same step, and it is not merely slow: its loss rose above its start,
     or came back up after falling, or trials with no larger dose had nearly all learned by then (one
     of them may have been lucky). Trials of a shorter horizon are peers too: what they had learned by
-    their end, a longer one should have. The order of the records does not matter, and relabelling
-    twice changes nothing. Ramps are nobody's peers: they stay as they are.
+    their end, a longer one should have. How slow is too slow is told by trials of the same pace: with the
+    same batch size, for example. The order of the records does not matter, and relabelling twice
+    changes nothing. Ramps are nobody's peers: they stay as they are.
     """
     finished = {r.plan.number: r for r in records if _is_finished(r) and r.plan.stage is not Stage.RAMP}
     relabelled = {}
@@ -69,17 +75,39 @@ def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[Tria
     best = min(curve.tail for curve in curves)
     if not best < rules.chance_share * floor:
         return [_without_learners(r, c, chance, rules) for r, c in zip(peers, curves, strict=True)]
-    way = start - best
-    progress = [(start - curve.tail) / way if way > 0 else 1.0 for curve in curves]
-    doses = [_dose(record) for record in peers]
-    least = {
-        share: _usual_dose(doses, [each >= share for each in progress])
-        for share in (rules.learned_progress, rules.clean_progress)
-    }
+    origin = _origin(start, chance, rules)
+    way = origin - best
+    progress = [(origin - curve.tail) / way if way > 0 else 1.0 for curve in curves]
+    least = _least_doses(peers, progress, rules)
     return [
-        _labelled(record, curve, share, way, least, rules)
+        _labelled(record, curve, share, way, least[_pace(record)], rules)
         for record, curve, share in zip(peers, curves, progress, strict=True)
     ]
+
+
+def _origin(start: float, chance: float, rules: OutcomeRules) -> float:
+    """Return the loss from which progress counts: the common start, or chance where that is far above it.
+
+    A language model of random weights starts at the logarithm of its vocabulary. Getting from there to
+    the frequencies of tokens is most of the way down, and a trial that ends there has learned nothing else.
+    """
+    return chance if chance < rules.chance_share * start else start
+
+
+def _least_doses(
+    peers: Sequence[TrialRecord], progress: Sequence[float], rules: OutcomeRules
+) -> dict[Pace, dict[float, float]]:
+    """Return, among trials of each pace, the smallest dose that usually reached each share of progress."""
+    groups: dict[Pace, list[tuple[float, float]]] = {}
+    for record, share in zip(peers, progress, strict=True):
+        groups.setdefault(_pace(record), []).append((_dose(record), share))
+    return {
+        pace: {
+            share: _usual_dose([dose for dose, _ in group], [made >= share for _, made in group])
+            for share in (rules.learned_progress, rules.clean_progress)
+        }
+        for pace, group in groups.items()
+    }
 
 
 def _labelled(
@@ -152,6 +180,11 @@ def _usual_dose(doses: Sequence[float], has_reached: Sequence[bool]) -> float:
 
 def _worst_step(trace: StepTrace) -> int:
     return trace.steps[int(np.argmax(trace.losses))]
+
+
+def _pace(record: TrialRecord) -> Pace:
+    """Return what makes equal doses unequal between trials."""
+    return tuple(getattr(record.plan, name) for name in PACED_BY)
 
 
 def _dose(record: TrialRecord) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,17 +17,27 @@ from stabsearch.frontier.curve import Floats
 from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.likelihood import Span
 from stabsearch.records import Context
+from stabsearch.records.hyperparameters import IN_CONTEXT, PLACES, Scale, Value
 
 _COMMON_SD = 1.0  # decades; chosen: where the frontier of a model lies in a range of four decades
 _COMMON_SHARE = 0.25  # of the range, when that is wider: chosen so that both ends stay thinkable
 _OWN_SD = 0.25  # decades; chosen: what is left of a context when precision, warmup and clip are known
 _OTHER_SD = 0.35  # decades; chosen: an unnamed factor moves frontiers like warmup does
 _COMMON_ERROR = 0.7  # share of a hint's error variance that all hints have in common; chosen
-_PRECISION_SD = 0.6  # decades; chosen: contexts that are dead altogether are modelled apart
-_WARMUP_SD = 0.35  # decades; published and measured effects of warmup are 0.05 to 0.7
-_CLIP_SD = 0.3  # decades; global clipping moves frontiers by a fraction of a decade (arXiv:2504.02507)
+_SD: Mapping[str, float] = {
+    "precision": 0.6,  # chosen: contexts that are dead altogether are modelled apart
+    "warmup_steps": 0.35,  # published and measured effects of warmup are 0.05 to 0.7
+    "max_grad_norm": 0.3,  # global clipping moves frontiers by a fraction of a decade (arXiv:2504.02507)
+    "weight_decay": 0.15,  # chosen: over a few hundred steps it hardly moves the weights
+    "adam_beta1": 0.35,  # chosen: 0.9 to 0.95 doubles the edge of stability (arXiv:2207.14484), 0.3 decades
+    "adam_beta2": 0.3,  # chosen: a shorter memory forgives spikes; reported effects are below a factor of 3
+    "adam_epsilon": 0.4,  # chosen: nothing while it is far below the gradients, a lot where it reaches them
+    "per_device_train_batch_size": 0.35,  # chosen: about its root (arXiv:2405.14578), 0.3 decades for 4 times
+    "gradient_accumulation_steps": 0.35,  # chosen: like the batch size, which it multiplies
+}
+"""Prior standard deviation of each hyperparameter's effect, decades."""
 
-Alike = Literal["same", "log_steps", "log_norm", "rank"]
+Alike = Scale | Literal["rank"]
 
 
 @dataclass(frozen=True)
@@ -36,40 +47,41 @@ class Factor:
     name: str
     sd: float
     """Prior standard deviation of its effect, decades."""
-    alike: Alike = "same"
-    """How values resemble each other: ``same`` (equal or not), ``log_steps`` (by distance in
-    log(1 + steps)), ``log_norm`` (by distance in the logarithm; 0, none, resembles nothing),
-    ``rank`` (by distance in rank)."""
+    alike: Alike = "category"
+    """How values resemble each other: by distance on a scale of the table of hyperparameters, or in
+    rank; values of a ``category`` are equal or not."""
     kills: bool = False
     """Whether one value of it can make training fail at any intensity."""
 
-    def correlation(self, values: Sequence[float | str]) -> Floats:
-        """Return the prior correlation of its effect between contexts: [C, C]."""
-        if self.alike == "same":
+    def correlation(self, values: Sequence[Value | None]) -> Floats:
+        """Return the prior correlation of its effect between contexts: [C, C].
+
+        None, a value that is not known, resembles nothing but itself.
+        """
+        if self.alike == "category":
             return np.array([[float(a == b) for b in values] for a in values]).reshape(
                 len(values), len(values)
             )
-        place_C = self._places([float(value) for value in values])
+        known = [float(value) for value in values if value is not None]
+        place_of = dict(zip(known, self._places(known), strict=True))
+        place_C = np.array([math.inf if value is None else place_of[float(value)] for value in values])
         with np.errstate(invalid="ignore"):
             distance_CC = np.abs(place_C[:, None] - place_C[None, :])
-        distance_CC[np.isnan(distance_CC)] = 0.0  # both none
+        distance_CC[np.isnan(distance_CC)] = 0.0  # both none, or both unknown
         similar_CC: Floats = np.exp(-distance_CC)
         return similar_CC
 
-    def _places(self, values: Sequence[float]) -> Floats:
-        """Return where values stand: [C]; negative ones have no logarithm and are compared by rank."""
-        if self.alike == "rank" or min(values, default=0.0) < 0:
-            ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
-            return np.array([float(ranks[value]) for value in values])
-        if self.alike == "log_steps":
-            return np.array([math.log1p(value) for value in values])
-        return np.array([math.log(value) if value > 0 else math.inf for value in values])
+    def _places(self, values: Sequence[float]) -> list[float]:
+        """Return where values stand; by rank where the scale does not reach one of them."""
+        if self.alike not in {"rank", "category"}:
+            with suppress(ValueError):
+                return [PLACES[self.alike](value) for value in values]  # type: ignore[index]
+        ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+        return [float(ranks[value]) for value in values]
 
 
-CONTEXT_FACTORS = (
-    Factor("precision", _PRECISION_SD, kills=True),
-    Factor("warmup_steps", _WARMUP_SD, "log_steps"),
-    Factor("max_grad_norm", _CLIP_SD, "log_norm"),
+CONTEXT_FACTORS = tuple(
+    Factor(row.name, _SD[row.name], row.scale, kills=row.name == "precision") for row in IN_CONTEXT
 )
 
 
@@ -77,8 +89,8 @@ def factor_of(name: str, *, is_numeric: bool) -> Factor:
     """Return what is known of a parameter by its name; anything else is a factor of usual strength."""
     known = next((factor for factor in CONTEXT_FACTORS if factor.name == name), None)
     if known is None:
-        return Factor(name, _OTHER_SD, "rank" if is_numeric else "same")
-    return known if is_numeric or known.alike == "same" else replace(known, alike="same")
+        return Factor(name, _OTHER_SD, "rank" if is_numeric else "category")
+    return known if is_numeric or known.alike == "category" else replace(known, alike="category")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +104,7 @@ class Prior:
 
 
 def factored_prior(
-    values: Mapping[Factor, Sequence[float | str]], searched: Span, num_contexts: int
+    values: Mapping[Factor, Sequence[Value | None]], searched: Span, num_contexts: int
 ) -> Prior:
     """Return the prior of contexts that differ in some factors.
 
@@ -115,15 +127,16 @@ def factored_prior(
 
 
 def context_prior(contexts: Sequence[Context], searched: Span, hints: Sequence[PriorHint] = ()) -> Prior:
-    """Return the prior of contexts made of precision, warmup and clip norm.
+    """Return the prior of contexts; they differ in precision, warmup, clip norm and what else is searched.
 
     A hint about a context moves it, and by the prior's covariance whatever resembles it; a hint
     about a precision moves the mean of its contexts.
     """
     hinted = [hint.context for hint in hints if hint.context is not None]
     everything = [*contexts, *hinted]
-    values = {factor: [getattr(each, factor.name) for each in everything] for factor in CONTEXT_FACTORS}
-    prior = factored_prior(values, searched, len(everything))
+    columns = {factor: [getattr(each, factor.name) for each in everything] for factor in CONTEXT_FACTORS}
+    told_apart = {factor: values for factor, values in columns.items() if any(v is not None for v in values)}
+    prior = factored_prior(told_apart, searched, len(everything))
     weights = zip(_hinted_weights(contexts, hints), hints, strict=True)
     about = [(weight_C, hint) for weight_C, hint in weights if weight_C.any()]
     if about:

@@ -9,11 +9,10 @@ from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.row import FrontierRow
 from stabsearch.frontier.trials import ContextTrials
 from stabsearch.frontier.verdict import ContextVerdict
+from stabsearch.records.precision import NUMBER_FORMATS
 
 _EQUAL = 0.1  # decades; chosen: learning rates this close train equally fast
 _STEP_BELOW_FAILURE = 0.1  # decades; chosen: clearly another learning rate than the one that failed
-_COST = {"bf16": 0, "fp16": 0, "tf32": 1, "fp32": 2}
-"""Precisions by cost; an unknown one counts as the most expensive."""
 
 
 def choose(
@@ -39,8 +38,14 @@ def choose(
         return "; ".join(f"{each.context.label}: {why}" for each, why in zip(trials, refusals, strict=True))
     best = max(bounds[position] for position in allowed)
     equals = [position for position in allowed if bounds[position] >= best - _EQUAL]
-    chosen = min(equals, key=lambda i: (_COST.get(rows[i].precision, 2), -bounds[i], i))
+    chosen = min(equals, key=lambda i: (_cost(rows[i].precision), -bounds[i], i))
     return chosen, bounds[chosen]
+
+
+def _cost(precision: str) -> int:
+    """Return the rank of a precision by cost; an unknown one counts as the most expensive."""
+    costs = {name: each.cost for name, each in NUMBER_FORMATS.items()}
+    return costs.get(precision, max(costs.values()))  # type: ignore[call-overload, no-any-return]
 
 
 def _safe_bound(trials: ContextTrials, lower: float, searched: Span) -> float:

@@ -6,6 +6,7 @@ import math
 
 from stabsearch.frontier.answer import Confirmation, Recommendation
 from stabsearch.frontier.terms import Terms
+from stabsearch.records.hyperparameters import number
 
 
 def confirmed(best: Recommendation, confirmation: Confirmation, terms: Terms) -> str:
@@ -49,10 +50,10 @@ def words(best: Recommendation) -> str:
     """Return a configuration in words."""
     context = best.context
     clip = f"max_grad_norm {context.max_grad_norm:g}" if context.max_grad_norm else "no gradient clipping"
-    return (
-        f"learning rate {best.learning_rate:.3g} in {context.precision} with "
-        f"{context.warmup_steps} warmup steps and {clip}"
-    )
+    parts = [f"{context.warmup_steps} warmup steps", clip]
+    parts += [f"{name} {number(value)}" for name, value in context.further.items()]
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"learning rate {best.learning_rate:.3g} in {context.precision} with {listed}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,11 @@ import pandas as pd
 from stabsearch.errors import UserError
 from stabsearch.frontier.evidence import Evidence, Observation, Result, tallied
 from stabsearch.records import PRECISIONS, Context, Grade, Outcome, Stage
+from stabsearch.records.hyperparameters import FURTHER, HYPERPARAMETERS, Value, of_role
 
-CONTEXT_COLUMNS = ("precision", "warmup_steps", "max_grad_norm")
+CONTEXT_COLUMNS = tuple(row.name for row in of_role("context"))
+FURTHER_COLUMNS = tuple(row.name for row in FURTHER)
+"""What else tells contexts apart where a table has it; a missing value: not searched."""
 TRIAL_COLUMNS = ("learning_rate", *CONTEXT_COLUMNS, "outcome")
 
 
@@ -81,15 +84,8 @@ def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tu
             tallied(observation for observation, _ in groups[context]),
             sum(has_learned for _, has_learned in groups[context]),
         )
-        for context in sorted(groups, key=context_order)
+        for context in sorted(groups, key=lambda context: context.order)
     )
-
-
-def context_order(context: Context) -> tuple[int, str, int, float]:
-    """Return the sort key of a context: precision as in ``PRECISIONS``, then warmup, then clip norm."""
-    names: tuple[str, ...] = PRECISIONS
-    rank = names.index(context.precision) if context.precision in names else len(names)
-    return rank, *context
 
 
 def log_learning_rates(table: pd.DataFrame) -> list[float]:
@@ -102,8 +98,10 @@ def log_learning_rates(table: pd.DataFrame) -> list[float]:
 
 def contexts_of(table: pd.DataFrame) -> list[Context]:
     """Return the context of each row."""
-    rows = zip(table.index, *(table[column] for column in CONTEXT_COLUMNS), strict=True)
-    return [_context(row, *values) for row, *values in rows]
+    names = [*CONTEXT_COLUMNS, *(name for name in FURTHER_COLUMNS if name in table.columns)]
+    require_columns(table, names)
+    rows = zip(table.index, *(table[name] for name in names), strict=True)
+    return [_context(row, dict(zip(names, values, strict=True))) for row, *values in rows]
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -121,23 +119,36 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
         )
 
 
-def _context(row: Any, precision: Any, warmup_steps: Any, max_grad_norm: Any) -> Context:
+def _context(row: Any, values: Mapping[str, Any]) -> Context:
+    precision = values["precision"]
     if not isinstance(precision, str) or not precision:
         raise TableError(
             f"row {row}: column 'precision': not a precision: {precision!r}",
             f"known: {', '.join(sorted(PRECISIONS))}",
         )
-    steps = _number(warmup_steps, row, "warmup_steps")
+    steps = _number(values["warmup_steps"], row, "warmup_steps")
     if steps != int(steps):
         raise TableError(
             f"row {row}: column 'warmup_steps': not a whole number: {steps:g}",
             "warmup counts optimizer steps of the full run; resolve ratios first",
         )
-    return Context(precision, int(steps), _number(max_grad_norm, row, "max_grad_norm"))
+    further = {name: _further(name, values[name], row) for name in values.keys() & set(FURTHER_COLUMNS)}
+    clip = _number(values["max_grad_norm"], row, "max_grad_norm")
+    return Context.of({"precision": precision, "warmup_steps": int(steps), "max_grad_norm": clip, **further})
+
+
+def _further(name: str, value: Any, row: Any) -> Value | None:
+    if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN is not itself
+        return None
+    try:
+        return HYPERPARAMETERS[name].read(value)
+    except ValueError as error:
+        raise TableError(f"row {row}: column {name!r}: got {value!r}", str(error)) from None
 
 
 def _plain(context: Context) -> Context:
-    return Context(str(context.precision), int(context.warmup_steps), float(context.max_grad_norm))
+    """Return the context without NumPy's numbers, which JSON cannot hold."""
+    return Context.of({name: HYPERPARAMETERS[name].read(value) for name, value in context.settings.items()})
 
 
 def _number(value: Any, row: Any, column: str, *, positive: bool = False) -> float:

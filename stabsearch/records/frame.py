@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from stabsearch.records.hyperparameters import FURTHER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,7 +19,7 @@ COLUMNS = (
     "precision", "model_seed", "data_seed", "horizon", "steps", "first_bad_step", "first_loss",
     "last_loss", "max_loss", "chance_loss", "max_recorded_grad_norm", "skipped_steps", "clipped_share",
     "peak_learning_rate", "autocast_dtype", "device", "startup_s", "train_s", "attempts", "message",
-    "ramp_from", "confirms", "bundle",
+    "ramp_from", "confirms", "bundle", *(row.name for row in FURTHER),
 )  # fmt: skip
 
 
@@ -27,11 +29,13 @@ def trials_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
     Ramps are rows too, of stage ``ramp`` with the rate they began at in ``ramp_from``: whoever fits
     a frontier leaves them out. ``confirms`` is the lower learning rate that a stressed confirmation
     trial vouches for. ``bundle`` is the folder below ``bad_batches/`` that holds its failure, or
-    one of its kind.
+    one of its kind. What else was searched (``weight_decay`` and so on) is missing where it was not.
     """
     rows = [_row(record) for record in sorted(records, key=lambda record: record.plan.number)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({"first_bad_step": "Int64"})
+    whole = ["first_bad_step", *(each.name for each in FURTHER if each.is_whole)]
+    real = [each.name for each in FURTHER if not each.is_whole]
+    return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(real, "float64")})
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
@@ -70,4 +74,5 @@ def _row(record: TrialRecord) -> dict[str, Any]:
         "ramp_from": math.nan if plan.ramp_from is None else plan.ramp_from,
         "confirms": math.nan if plan.confirms is None else plan.confirms,
         "bundle": record.bundle or None,
+        **{each.name: getattr(plan, each.name) for each in FURTHER},
     }

@@ -30,7 +30,7 @@ class Effective:
     autocast_dtype: str
     """Dtype inside the model's forward, e.g. ``bfloat16``; ``float32``: no autocast."""
     parameter_dtype: str
-    """Dtype of the trained parameters."""
+    """Dtype of the trained parameters, several joined by ``+``."""
     loss_scaler: bool
     """True when a gradient scaler was active."""
     matmul_precision: str
@@ -42,16 +42,39 @@ class Effective:
     """Class name of the optimizer."""
     betas: tuple[float, ...] = ()
     """Adam's betas, empty for another optimizer."""
+    loss_multiple: int = 1
+    """How many times the loss per example was back-propagated: the micro-batches of an update, where neither
+    model nor Trainer divides (huggingface/transformers issue 47688)."""
+    is_loss_divided: bool = False
+    """True when the Trainer was told to divide where it would not have."""
+    frozen_dtype: str = ""
+    """Dtype of the parameters that are not trained; empty where there are none."""
+    optimizer_dtype: str = ""
+    """Dtype of the optimizer's moments; empty before the first update, and for an optimizer without."""
     weight_decay: float = math.nan
     """Largest weight decay of any group of parameters; NaN where the optimizer has none."""
     adam_epsilon: float = math.nan
     """Adam's epsilon, NaN for another optimizer."""
     num_processes: int = 1
     """Processes that trained together, each on rows of its own."""
+    is_sharded: bool = False
+    """True when each of them held a part of the weights only (FSDP)."""
+    gradient_accumulation_steps: int = 0
+    """Micro-batches that the optimizer's steps were made of; 0: not known."""
     gradient_checkpointing: bool = False
     """True when activations were computed again in the backward pass."""
     guard: str = "plain"
-    """Form of the guard: ``plain`` looks at each micro-batch, ``frozen`` leaves the device alone and looks later."""
+    """Form of the guard: ``plain`` looks at each micro-batch, ``frozen`` leaves the device alone."""
+
+    @property
+    def adam_beta1(self) -> float:
+        """Return the decay of the mean gradient, NaN for an optimizer without."""
+        return self.betas[0] if self.betas else math.nan
+
+    @property
+    def adam_beta2(self) -> float:
+        """Return the decay of the mean squared gradient, NaN for an optimizer without."""
+        return self.betas[1] if len(self.betas) > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -120,6 +143,8 @@ class TrialRecord:
     """How often it was started until it gave a record."""
     machine: Mapping[str, str] = field(default_factory=dict)
     """Host, device and library versions."""
+    worker: str = ""
+    """The process that ran it, ``host:pid``."""
 
     @property
     def is_evidence(self) -> bool:
@@ -163,7 +188,7 @@ def plan_from_json(data: Mapping[str, Any]) -> TrialPlan:
     return TrialPlan(**{**data, "stage": Stage(data["stage"])})
 
 
-_TEXTS = frozenset({"message", "machine", "bundle", "initial_weights"})
+_TEXTS = frozenset({"message", "machine", "bundle", "initial_weights", "worker"})
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

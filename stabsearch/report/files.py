@@ -139,8 +139,20 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as plain JSON data."""
     data = asdict(answer)
     if answer.recommendation is not None:
-        data["recommendation"]["context"] = answer.recommendation.context._asdict()
+        data["recommendation"]["context"] = answer.recommendation.context.settings
+    data["extrapolated"] = [_flat(each) for each in answer.extrapolated]
     return data
+
+
+def _flat(each: Extrapolated) -> dict[str, Any]:
+    numbers = asdict(each)
+    del numbers["context"]
+    return {**each.context.settings, **numbers}
+
+
+def _extrapolated(data: Mapping[str, Any]) -> Extrapolated:
+    numbers = {name: value for name, value in data.items() if name not in Context._fields}
+    return Extrapolated(Context.of(data), **numbers)
 
 
 def answer_from_json(data: Mapping[str, Any]) -> Answer:
@@ -155,5 +167,5 @@ def answer_from_json(data: Mapping[str, Any]) -> Answer:
         max_steps=data["max_steps"],
         caveats=tuple(data["caveats"]),
         ended=data.get("ended", ""),
-        extrapolated=tuple(Extrapolated(**each) for each in data.get("extrapolated", ())),
+        extrapolated=tuple(map(_extrapolated, data.get("extrapolated", ()))),
     )

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from stabsearch.config import Sweep
 from stabsearch.frontier import Answer, Frontier
 from stabsearch.frontier.bridges import at_base_horizon, base_horizon, is_bridge
-from stabsearch.records import PRECISIONS, Cause, Context, Outcome, Stage, TrialRecord
+from stabsearch.records import Cause, Context, Outcome, Stage, TrialRecord
 
 MANY_SURVIVORS = 2  # chosen: one survivor above a failure is what a shallow boundary looks like
 
@@ -32,36 +33,26 @@ class ContextRow:
 
 
 def frontier_rows(frontier: Frontier | None) -> tuple[ContextRow, ...]:
-    """Return the rows of ``Frontier.table``, ordered by precision, warmup and clip norm."""
+    """Return the rows of a frontier, ordered by precision, warmup, clip norm and what else is searched."""
     if frontier is None:
         return ()
     rows = [
         ContextRow(
-            Context(str(row["precision"]), int(row["warmup_steps"]), float(row["max_grad_norm"])),
-            lr_safe=_number(row["lr_safe"]),
-            lr_low=_number(row["lr_low"]),
-            lr_high=_number(row["lr_high"]),
-            num_trials=int(row["num_trials"]),
-            num_failed=int(row["num_failed"]),
-            verdict=str(row["verdict"]),
-            is_non_monotone=bool(row["non_monotone"]),
+            row.context,
+            lr_safe=_finite(row.lr_safe),
+            lr_low=_finite(row.lr_low),
+            lr_high=_finite(row.lr_high),
+            num_trials=row.num_trials,
+            num_failed=row.num_failed,
+            verdict=row.verdict,
+            is_non_monotone=row.non_monotone,
         )
-        for row in frontier.table.to_dict("records")
+        for row in frontier.rows
     ]
-    return tuple(sorted(rows, key=lambda row: context_order(row.context)))
+    return tuple(sorted(rows, key=lambda row: row.context.order))
 
 
-PRECISION_ORDER: dict[str, int] = {precision: place for place, precision in enumerate(PRECISIONS)}
-
-
-def context_order(context: Context) -> tuple[int, str, int, float]:
-    """Return a sorting key: precision from exact to coarse, then warmup, then clip norm."""
-    place = PRECISION_ORDER.get(context.precision, len(PRECISIONS))
-    return place, context.precision, context.warmup_steps, context.max_grad_norm
-
-
-def _number(value: object) -> float | None:
-    number = float(value) if isinstance(value, (int, float)) else math.nan
+def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
@@ -75,12 +66,22 @@ class Cost:
     startup_s: float
     span_s: float
     """Seconds from the first start to the last end; 0.0 without trials."""
+    between_s: float = 0.0
+    """Seconds from a trial's end to the next start in the same worker: explaining a failure, and waiting."""
+
+    @property
+    def worker_s(self) -> float:
+        """Return the seconds of all workers, each from its first trial's start to its last trial's end."""
+        return self.train_s + self.startup_s + self.between_s
 
     @property
     def training_share(self) -> float:
         """Return the share of worker time spent in training steps; NaN when nothing was timed."""
-        total = self.train_s + self.startup_s
-        return self.train_s / total if total else math.nan
+        return self.share(self.train_s)
+
+    def share(self, seconds: float) -> float:
+        """Return what share of worker time some seconds are; NaN when nothing was timed."""
+        return seconds / self.worker_s if self.worker_s else math.nan
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Findings:
     def contexts(self) -> tuple[Context, ...]:
         """Return the contexts to show: those of the frontier, else those that trials ran in."""
         return tuple(row.context for row in self.rows) or tuple(
-            sorted({record.plan.context for record in self.counted}, key=context_order)
+            sorted({record.plan.context for record in self.counted}, key=lambda context: context.order)
         )
 
     @cached_property
@@ -186,6 +187,7 @@ class Findings:
             train_s=math.fsum(record.train_s for record in self.records),
             startup_s=math.fsum(record.startup_s for record in self.records),
             span_s=max(ends, default=0.0) - begun,
+            between_s=_between_s(timed),
         )
 
     @cached_property
@@ -220,3 +222,13 @@ def _failed_below(trials: Sequence[TrialRecord], frontier: float | None) -> list
         return []
     ceiling = min(survived[-MANY_SURVIVORS], frontier or math.inf)
     return [t.plan.number for t in trials if t.outcome.is_failure and t.plan.learning_rate < ceiling]
+
+
+def _between_s(records: Sequence[TrialRecord]) -> float:
+    """Return the seconds that workers spent between trials; those that name none count nothing."""
+    in_order = sorted(records, key=lambda record: (record.worker, record.started_at))
+    return math.fsum(
+        max(later.started_at - earlier.started_at - earlier.startup_s - earlier.train_s, 0.0)
+        for earlier, later in pairwise(in_order)
+        if earlier.worker == later.worker != ""
+    )

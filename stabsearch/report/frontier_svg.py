@@ -7,7 +7,7 @@ import math
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.records import TrialRecord
 from stabsearch.report.findings import Findings
-from stabsearch.report.layout import Column, Panel, Picture, clip_label, marker, picture_of
+from stabsearch.report.layout import Column, Panel, Picture, marker, picture_of
 from stabsearch.report.markup import Markup, joined, tag
 from stabsearch.report.remarks import BELOW, FLAG, verdict_words
 from stabsearch.report.wording import ended, printable, rate, rate_interval
@@ -52,7 +52,7 @@ class _Scale:
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
-        columns = len(picture.warmups) * len(picture.clips)
+        columns = len(picture.warmups) * len(picture.colors)
         room = HALF_PAGE if len(picture.panels) > 1 else FULL_PAGE
         self.width = max(room, LEFT + RIGHT + 26 * columns)
         self.per_warmup = (self.width - LEFT - RIGHT) / len(picture.warmups)
@@ -70,7 +70,7 @@ def _figure(panel: Panel, picture: Picture, recommended: Recommendation | None) 
     scale = _Scale(picture)
     drawn = tag(
         "svg",
-        tag("title", _summary(panel)),
+        tag("title", _summary(panel, picture)),
         _axes(scale),
         [_band(column, scale) for column in panel.columns],
         [_point(column, index, scale) for column in panel.columns for index in range(len(column.trials))],
@@ -79,17 +79,17 @@ def _figure(panel: Panel, picture: Picture, recommended: Recommendation | None) 
         style=f"max-width:{scale.width}px;min-width:{0.62 * scale.width:.0f}px",
         role="img",
     )
-    caption = tag("figcaption", panel.precision)
+    caption = tag("figcaption", panel.title)
     return tag("figure", caption, tag("div", drawn, class_="scroll"))
 
 
-def _summary(panel: Panel) -> str:
+def _summary(panel: Panel, picture: Picture) -> str:
     """Return the panel in words."""
     said = [
-        f"warmup {column.context.warmup_steps}, {clip_label(column.context.max_grad_norm)}: {_said(column)}"
+        f"warmup {column.context.warmup_steps}, {picture.colors[column.color]}: {_said(column)}"
         for column in panel.columns
     ]
-    return f"{panel.precision}. " + "; ".join(said)
+    return f"{panel.title}. " + "; ".join(said)
 
 
 def _said(column: Column) -> str:
@@ -181,7 +181,7 @@ def _legend(picture: Picture, has_star: bool) -> Markup:
     shapes = dict.fromkeys(marker(outcome) for outcome in picture.outcomes)
     names = {"silent": "no evidence", "scale_floor": "scale floor"}
     keys = [
-        *((_swatch(index), clip_label(clip)) for index, clip in enumerate(picture.clips)),
+        *((_swatch(index), name) for index, name in enumerate(picture.colors)),
         (_key(tag("line", x1=-9, x2=9, y1=0, y2=0, class_="plain safe")), "frontier"),
         (_box_key("band"), "credible interval"),
         *([(_box_key("band unsure"), "not enough evidence")] if picture.is_unsure else []),

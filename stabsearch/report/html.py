@@ -6,6 +6,7 @@ import base64
 import hashlib
 from importlib.resources import files
 
+from stabsearch.report.beside import beside, multiplied_text
 from stabsearch.report.curves_svg import curve_figures
 from stabsearch.report.findings import Findings
 from stabsearch.report.frontier_svg import frontier_figures
@@ -19,6 +20,7 @@ from stabsearch.report.html_tables import (
 from stabsearch.report.markup import Markup, joined, table, tag
 from stabsearch.report.recommended import recommended_arguments, render
 from stabsearch.report.remarks import (
+    contexts_in_words,
     ending_note,
     extrapolation_note,
     extrapolation_title,
@@ -109,7 +111,7 @@ def _sections(findings: Findings) -> Markup:
         _recommended(findings),
         _section(
             "Frontier",
-            "The highest learning rate within the stated risk, per precision, warmup and clip norm. "
+            f"The highest learning rate within the stated risk, per {contexts_in_words(findings)}. "
             f"{printable(findings.answer.ended)}",
             _flagged(findings),
             frontier_figures(findings),
@@ -164,9 +166,11 @@ def _recommended(findings: Findings) -> Markup | None:
     if recommendation is None:
         return None
     arguments = recommended_arguments(findings.sweep, recommendation, findings.answer.max_steps)
-    code = tag("pre", tag("code", render(arguments, "python"), id="arguments"), tabindex=0)
+    needed = beside(findings.sweep, recommendation.context, findings.records)
+    code = tag("pre", tag("code", render(arguments, "python", needed), id="arguments"), tabindex=0)
     button = tag("button", "Copy", type="button", data_copy="arguments", aria_live="polite")
-    note = "Also in recommended.json, which HfArgumentParser reads."
+    rest = " What stands below them there is no place for." if needed else ""
+    note = f"Also in recommended.json, which HfArgumentParser reads.{rest}"
     return _section(recommended_title(findings.answer), note, tag("div", button, code, class_="code"))
 
 
@@ -198,7 +202,8 @@ def _confirmation(findings: Findings) -> Markup | None:
 
 
 def _caveats(findings: Findings) -> Markup | None:
-    caveats = [tag("li", printable(caveat)) for caveat in findings.answer.caveats]
+    said = filter(None, (*findings.answer.caveats, multiplied_text(findings.records)))
+    caveats = [tag("li", printable(caveat)) for caveat in said]
     return _section("What this does not show", "", tag("ul", caveats)) if caveats else None
 
 
@@ -208,7 +213,8 @@ def _cost(findings: Findings) -> Markup:
         "dl",
         _fact("optimizer steps", f"{cost.steps:,}"),
         _fact("in training", duration(cost.train_s), f"{percent(cost.training_share)} of worker time"),
-        _fact("starting up", duration(cost.startup_s)),
+        _fact("starting up", duration(cost.startup_s), percent(cost.share(cost.startup_s))),
+        _fact("between trials", duration(cost.between_s), percent(cost.share(cost.between_s))),
         _fact("from first start to last end", duration(cost.span_s)),
         class_="facts",
     )

@@ -10,7 +10,7 @@ from stabsearch.report.effects_svg import RatioAxis, axis_figure, axis_of, effec
 from stabsearch.report.findings import Findings
 from stabsearch.report.knobs import basis, direction, fold, fold_interval, setting
 from stabsearch.report.markup import Markup, joined, table, tag
-from stabsearch.report.remarks import SEARCH, context_of, extrapolated_interval, purpose, verdict_words
+from stabsearch.report.remarks import SEARCH, extrapolated_interval, purpose, verdict_words
 from stabsearch.report.wording import (
     CAUSES,
     NONE,
@@ -68,10 +68,10 @@ def extrapolated_table(findings: Findings) -> Markup:
     measured = {row.context: row.lr_safe for row in findings.rows}
     rows = [
         (
-            context_of(each).label,
+            each.context.label,
             rate(each.learning_rate),
             extrapolated_interval(each),
-            rate(measured.get(context_of(each))),
+            rate(measured.get(each.context)),
         )
         for each in answer.extrapolated
     ]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from stabsearch.frontier.effects import Effect, FactorName
+from stabsearch.frontier.effects import Effect
+from stabsearch.records.hyperparameters import HYPERPARAMETERS, Value
 from stabsearch.report.wording import counted
 
 
-def setting(factor: FactorName, value: str | float) -> str:
+def setting(factor: str, value: Value) -> str:
     """Return one value of a factor as people name it.
 
-    >>> setting("max_grad_norm", 1.0), setting("warmup_steps", 0), setting("precision", "bf16")
-    ('clip 1', 'no warmup', 'bf16')
+    >>> setting("max_grad_norm", 1.0), setting("warmup_steps", 0), setting("adam_beta2", 0.98)
+    ('clip 1', 'no warmup', 'b2 0.98')
     """
-    if factor == "precision":
-        return str(value)
-    name, number = ("clip" if factor == "max_grad_norm" else "warmup"), float(value)
-    return f"{name} {number:g}" if number else f"no {name}"
+    row = HYPERPARAMETERS[factor]
+    is_none = row.scale in {"steps", "log_or_none"} and not value
+    return f"no {row.short}" if is_none else row.label(value)
 
 
 def fold(ratio: float) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stabsearch.records import Context, Outcome, TrialRecord
+from stabsearch.records.hyperparameters import FURTHER, HYPERPARAMETERS, Value
 from stabsearch.report.findings import ContextRow, Findings
 
 COLUMN_SHARE = 0.78  # chosen: leaves a visible gap between neighbouring warmups
@@ -25,7 +28,7 @@ class Column:
     """Centre, in units of one warmup value."""
     half_width: float
     color: int
-    """Index of the clip norm."""
+    """Index of what its colour stands for."""
     trials: tuple[TrialRecord, ...]
     failed_below: frozenset[int] = frozenset()
     """Numbers of the trials behind a non-monotone flag."""
@@ -37,21 +40,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Panel:
-    """All contexts of one precision."""
+    """All contexts of one precision, and of equal values of what neither axis nor colour shows."""
 
-    precision: str
+    title: str
     columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The frontier picture: one panel per precision on shared axes."""
+    """The frontier picture: panels on shared axes, one per precision unless more is searched."""
 
     panels: tuple[Panel, ...]
     warmups: tuple[int, ...]
     """One place on the x axis each, in optimizer steps."""
-    clips: tuple[float, ...]
-    """One colour each; 0: no clipping."""
+    colors: tuple[str, ...]
+    """What each colour stands for: a clip norm; where there is one only, a value of what else is searched."""
     low: float
     """Smallest learning rate shown."""
     high: float
@@ -80,31 +83,57 @@ def picture_of(findings: Findings) -> Picture:
     """Return the layout of the frontier picture; without contexts it has no panels."""
     contexts = findings.contexts
     warmups = tuple(sorted({context.warmup_steps for context in contexts}))
-    clips = tuple(sorted({context.max_grad_norm for context in contexts}))
-    precisions = dict.fromkeys(context.precision for context in contexts)
+    colored = _colored(contexts)
+    values = _values(contexts, colored)
+    apart = [row.name for row in FURTHER if row.name != colored and len(_values(contexts, row.name)) > 1]
+    titles = {context: _title(context, apart) for context in contexts}
     rows = {row.context: row for row in findings.rows}
-    half = min(COLUMN_SHARE / max(len(clips), 1) / 2, MAX_HALF_WIDTH)
+    half = min(COLUMN_SHARE / max(len(values), 1) / 2, MAX_HALF_WIDTH)
 
     def column(context: Context) -> Column:
-        color = clips.index(context.max_grad_norm)
-        x = warmups.index(context.warmup_steps) + (2 * color + 1 - len(clips)) * half
+        color = values.index(getattr(context, colored))
+        x = warmups.index(context.warmup_steps) + (2 * color + 1 - len(values)) * half
         trials = findings.of_context(context)
         below = findings.failed_below & {trial.plan.number for trial in trials}
         return Column(context, rows.get(context), x, 0.9 * half, color, trials, below)
 
     panels = tuple(
-        Panel(precision, tuple(column(context) for context in contexts if context.precision == precision))
-        for precision in precisions
+        Panel(title, tuple(column(context) for context in contexts if titles[context] == title))
+        for title in dict.fromkeys(titles.values())
     )
     shown = {trial.outcome for panel in panels for column in panel.columns for trial in column.trials}
     low, high = _rate_range(findings)
     ordered = tuple(outcome for outcome in Outcome if outcome in shown)
-    return Picture(panels, warmups, clips, low, high, ordered)
+    colors = tuple(_color_label(colored, value) for value in values)
+    return Picture(panels, warmups, colors, low, high, ordered)
 
 
-def clip_label(clip: float) -> str:
-    """Return a clip norm as the legend names it."""
-    return f"clip {clip:g}" if clip else "no clipping"
+def _colored(contexts: Sequence[Context]) -> str:
+    """Return what colours stand for: the clip norm, or where there is one only, the first that differs."""
+    names = ["max_grad_norm", *(row.name for row in FURTHER)]
+    return next((name for name in names if len(_values(contexts, name)) > 1), names[0])
+
+
+def _values(contexts: Sequence[Context], name: str) -> list[Any]:
+    found = {getattr(context, name) for context in contexts}
+    return sorted(found, key=lambda value: (value is not None, value or 0))
+
+
+def _title(context: Context, apart: Sequence[str]) -> str:
+    """Return what a context's panel is called: its precision, and what else tells panels apart."""
+    return " · ".join([context.precision, *(_color_label(name, getattr(context, name)) for name in apart)])
+
+
+def _color_label(name: str, value: Value | None) -> str:
+    """Return one value of a hyperparameter as the legend names it.
+
+    >>> _color_label("max_grad_norm", 0.0), _color_label("adam_beta2", 0.98)
+    ('no clipping', 'b2 0.98')
+    """
+    row = HYPERPARAMETERS[name]
+    if value is None:
+        return f"{row.short} as in training"
+    return "no clipping" if name == "max_grad_norm" and not value else row.label(value)
 
 
 def marker(outcome: Outcome) -> str:
@@ -113,7 +142,7 @@ def marker(outcome: Outcome) -> str:
 
 
 def color_of(index: int) -> str:
-    """Return the colour of a clip norm."""
+    """Return a colour by its index."""
     return OKABE_ITO[index % len(OKABE_ITO)]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from stabsearch.report.beside import beside, multiplied_text
 from stabsearch.report.findings import Findings
 from stabsearch.report.knobs import direction, fold, fold_interval, setting
 from stabsearch.report.recommended import recommended_arguments, render
 from stabsearch.report.remarks import (
-    context_of,
+    contexts_in_words,
     ending_note,
     extrapolated_interval,
     extrapolation_note,
@@ -49,7 +50,7 @@ def report_markdown(findings: Findings) -> str:
         *_why(findings),
         *_recommended(findings),
         "## Frontier",
-        f"![Frontier: safe learning rate per precision, warmup and clip norm]({FRONTIER_PICTURE})",
+        f"![Frontier: safe learning rate per {contexts_in_words(findings)}]({FRONTIER_PICTURE})",
         escaped(findings.answer.ended),
         escaped(non_monotone_text(findings)),
         _frontier_table(findings),
@@ -122,7 +123,9 @@ def _recommended(findings: Findings) -> list[str]:
     if recommendation is None:
         return []
     arguments = recommended_arguments(findings.sweep, recommendation, findings.answer.max_steps)
-    return [f"## {recommended_title(findings.answer)}", _fenced(render(arguments, "python"), "python")]
+    needed = beside(findings.sweep, recommendation.context, findings.records)
+    text = render(arguments, "python", needed)
+    return [f"## {recommended_title(findings.answer)}", _fenced(text, "python")]
 
 
 def _frontier_table(findings: Findings) -> str:
@@ -162,7 +165,7 @@ def _effects(findings: Findings) -> list[str]:
 def _extrapolated(findings: Findings) -> list[str]:
     answer = findings.answer
     rows = [
-        (context_of(each).label, rate(each.learning_rate), extrapolated_interval(each))
+        (each.context.label, rate(each.learning_rate), extrapolated_interval(each))
         for each in answer.extrapolated
     ]
     heads = ["context", f"#extrapolated to step {answer.max_steps:,}", "#credible interval"]
@@ -186,7 +189,7 @@ def _confirmation(findings: Findings) -> list[str]:
 
 
 def _caveats(findings: Findings) -> list[str]:
-    caveats = findings.answer.caveats
+    caveats = tuple(filter(None, (*findings.answer.caveats, multiplied_text(findings.records))))
     listed = "\n".join(f"- {escaped(caveat)}" for caveat in caveats)
     return ["## What this does not show", listed] if caveats else []
 
@@ -225,7 +228,9 @@ def _cost(findings: Findings) -> str:
     return (
         f"{counted(len(findings.records), 'trial')}, {counted(cost.steps, 'optimizer step')}; "
         f"{duration(cost.train_s)} in training ({percent(cost.training_share)} of worker time), "
-        f"{duration(cost.startup_s)} starting up, {duration(cost.span_s)} from first start to last end."
+        f"{duration(cost.startup_s)} starting up ({percent(cost.share(cost.startup_s))}), "
+        f"{duration(cost.between_s)} between trials ({percent(cost.share(cost.between_s))}), "
+        f"{duration(cost.span_s)} from first start to last end."
     )
 
 

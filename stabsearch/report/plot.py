@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,12 +13,14 @@ from matplotlib.patches import Patch, Rectangle
 
 from stabsearch.records import Context
 from stabsearch.report.findings import Findings
-from stabsearch.report.layout import Column, Panel, Picture, clip_label, color_of, marker, picture_of
+from stabsearch.report.layout import Column, Panel, Picture, color_of, marker, picture_of
 from stabsearch.report.remarks import BELOW
 from stabsearch.report.wording import counted, percent
 
 DPI = 200
 KEY_WIDTH = 1.5  # inches; chosen: the longest text of the legend fits
+CHARACTERS_PER_INCH = 10  # chosen: of a panel's title, so that two neighbours do not touch
+NO_BREAK = "\N{NO-BREAK SPACE}"
 INK, MUTED, GRID = "#1f2328", "#6b7280", "#e5e7eb"
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -32,7 +35,7 @@ NAMES = {"silent": "no evidence", "scale_floor": "scale floor"}
 
 
 def frontier_png(findings: Findings) -> bytes:
-    """Return the frontier picture as PNG: a panel per precision, a colour per clip norm."""
+    """Return the frontier picture as PNG: a panel per precision, a colour per clip norm; see ``layout``."""
     target = io.BytesIO()
     frontier_figure(findings).savefig(target, format="png", metadata={"Software": "stabsearch"})
     return target.getvalue()
@@ -56,7 +59,7 @@ def _grid(picture: Picture) -> tuple[int, int]:
 
 def _panel_width(picture: Picture) -> float:
     """Return inches: each column gets room for its trials."""
-    return max(2.3, 0.28 * len(picture.warmups) * len(picture.clips) + 0.5)
+    return max(2.3, 0.28 * len(picture.warmups) * len(picture.colors) + 0.5)
 
 
 def _size(picture: Picture) -> tuple[float, float]:
@@ -74,7 +77,7 @@ def _draw(figure: Figure, picture: Picture, findings: Findings) -> None:
     recommended = findings.answer.recommendation
     for axis, panel in zip(axes.flat, picture.panels, strict=False):
         _panel(axis, panel, picture)
-        if recommended and recommended.context.precision == panel.precision:
+        if recommended:
             _star(axis, panel, recommended.context, recommended.learning_rate)
     for axis in axes.flat[len(picture.panels) :]:
         axis.set_axis_off()
@@ -101,7 +104,9 @@ def _panel(axis: Any, panel: Panel, picture: Picture) -> None:
     axis.set_ylim(picture.low, picture.high)
     axis.set_xlim(-0.5, len(picture.warmups) - 0.5)
     axis.set_xticks(range(len(picture.warmups)), [f"{steps:,}" for steps in picture.warmups])
-    axis.set_title(panel.precision, loc="left", fontsize=9.5, color=INK, weight="bold")
+    whole = panel.title.replace(" ", NO_BREAK).replace(f"·{NO_BREAK}", "· ")
+    title = textwrap.fill(whole, int(CHARACTERS_PER_INCH * _panel_width(picture)))
+    axis.set_title(title, loc="left", fontsize=9.5, color=INK, weight="bold")
     axis.tick_params(labelsize=8, colors=MUTED, length=0)
     axis.tick_params(which="minor", length=0)
     axis.grid(axis="y", color=GRID, linewidth=0.7)
@@ -152,9 +157,7 @@ def _star(axis: Any, panel: Panel, context: Context, learning_rate: float) -> No
 
 
 def _legend(picture: Picture, has_star: bool) -> list[Any]:
-    clips = [
-        Patch(facecolor=color_of(index), label=clip_label(clip)) for index, clip in enumerate(picture.clips)
-    ]
+    colors = [Patch(facecolor=color_of(index), label=name) for index, name in enumerate(picture.colors)]
     band: list[Any] = [
         Line2D([], [], color=MUTED, linewidth=2.2, label="frontier"),
         Patch(facecolor=MUTED, alpha=0.25, label="credible interval"),
@@ -172,7 +175,7 @@ def _legend(picture: Picture, has_star: bool) -> list[Any]:
         markeredgewidth=0.9, label=BELOW,
     )  # fmt: skip
     rings = [ring] if picture.has_failed_below else []
-    return [*clips, *band, *shapes, *rings, *([star] if has_star else [])]
+    return [*colors, *band, *shapes, *rings, *([star] if has_star else [])]
 
 
 def _shape_key(name: str) -> Line2D:

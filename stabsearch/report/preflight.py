@@ -99,5 +99,5 @@ def verdict_line(findings: Sequence[Finding], num_rows: int) -> str:
     said = [counted(counts[name], name) for name in ("error", "warning") if counts[name]]
     tone = "bad" if counts["error"] else "fair" if counts["warning"] else "good"
     verdict = {"bad": "do not start", "fair": "can start", "good": "nothing speaks against starting"}[tone]
-    looked = f"{counted(num_rows, 'row')} looked at" if num_rows else "no rows"
+    looked = f"{counted(num_rows, 'row')} looked at" if num_rows else "no rows counted"
     return f"{SYMBOLS[tone]} {verdict}: {', '.join([*said, looked])}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
 from stabsearch.config import Sweep
 from stabsearch.frontier.answer import Recommendation
+from stabsearch.records import NUMBER_FORMATS, Precision
+from stabsearch.report.wording import printable
 
 Format = Literal["json", "yaml", "python"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -19,7 +22,7 @@ def recommended_arguments(sweep: Sweep, recommendation: Recommendation, max_step
 
     Args:
         sweep: its ``training`` part gives everything that was not searched.
-        recommendation: learning rate, warmup, clip norm and precision.
+        recommendation: learning rate, and what else was searched.
         max_steps: optimizer steps of the full run, written when the user gave the length in steps;
             a length in epochs stays one.
 
@@ -28,16 +31,18 @@ def recommended_arguments(sweep: Sweep, recommendation: Recommendation, max_step
     """
     context = recommendation.context
     defaults = {"output_dir": f"{sweep.output_dir}/{sweep.name}-full", "logging_nan_inf_filter": False}
-    if sweep.resources.gpus_per_trial == 0 and context.precision != "fp16":
+    on_cpu = NUMBER_FORMATS[cast("Precision", context.precision)].on_cpu
+    if sweep.resources.gpus_per_trial == 0 and on_cpu == "runs":
         defaults["use_cpu"] = True
     return {
         **defaults,
-        **sweep.training.arguments,
+        **sweep.fixed_arguments,
         **_length(sweep, max_steps),
         "learning_rate": recommendation.learning_rate,
         "warmup_steps": context.warmup_steps,
         "max_grad_norm": context.max_grad_norm,
-        **_precision(context.precision),
+        **context.further,
+        **_precision(context.precision, bool(sweep.fixed_arguments.get("torch_compile"))),
     }
 
 
@@ -46,21 +51,37 @@ def _length(sweep: Sweep, max_steps: int) -> dict[str, Any]:
     return {"max_steps": max_steps} if epochs is None else {"num_train_epochs": epochs}
 
 
-def _precision(precision: str) -> dict[str, bool]:
-    """Return the number format; tf32 is named only where it is meant, since older GPUs refuse it."""
-    mixed = {"bf16": precision == "bf16", "fp16": precision == "fp16"}
-    return {**mixed, "tf32": True} if precision == "tf32" else mixed
+def _precision(precision: str, is_compiled: bool) -> dict[str, bool]:
+    """Return the number format; tf32 is named only where it is meant, since older GPUs refuse it.
+
+    Or where it would come by itself: TrainingArguments of Transformers 5.24 switch it on with torch_compile.
+    """
+    asked = NUMBER_FORMATS[cast("Precision", precision)].arguments
+    mixed = {name: asked.get(name, False) for name in ("bf16", "fp16")}
+    if asked.get("tf32") or is_compiled:
+        return {**mixed, "tf32": asked.get("tf32", False)}
+    return mixed
 
 
-def render(arguments: dict[str, Any], form: Format) -> str:
-    """Return the arguments as text that ends in a newline."""
+def render(arguments: dict[str, Any], form: Format, beside: Sequence[str] = ()) -> str:
+    """Return the arguments as text that ends in a newline.
+
+    Args:
+        arguments: fields of TrainingArguments.
+        form: JSON, YAML or Python.
+        beside: what the run needs beside them, one line each; JSON has no place for it.
+    """
     match form:
         case "json":
             return json.dumps(arguments, indent=2, allow_nan=False) + "\n"
         case "yaml":
-            return yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True)
+            return _comments(beside) + yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True)
         case "python":
-            return _python(arguments)
+            return _python(arguments) + _comments(beside)
+
+
+def _comments(lines: Sequence[str]) -> str:
+    return "".join(f"# {printable(line)}\n" for line in lines)
 
 
 def _python(arguments: dict[str, Any]) -> str:

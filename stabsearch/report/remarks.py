@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from stabsearch.frontier.answer import Extrapolated
-from stabsearch.records import Context, Stage, TrialRecord
+from stabsearch.records import Stage, TrialRecord
 from stabsearch.report.findings import ContextRow, Findings
 from stabsearch.report.wording import CONTEXT_VERDICTS, counted, rate, rate_interval
 
@@ -14,6 +14,12 @@ FLAG = "⚠"
 BELOW = "failed below survivors"
 """What a ring around a trial means."""
 MAX_NAMED = 6  # chosen: a sentence that lists more trials is no longer read
+
+
+def contexts_in_words(findings: Findings) -> str:
+    """Return what contexts may differ in: ``precision, warmup and clip norm``, or more."""
+    *names, last = ["precision", "warmup", "clip norm", *findings.frontier.further]
+    return f"{', '.join(names)} and {last}"
 
 
 def verdict_words(row: ContextRow) -> str:
@@ -58,7 +64,7 @@ def extrapolated_text(findings: Findings) -> str:
     """Return what the recommended context's frontier would be over the full run; empty if not known."""
     best, answer = findings.answer.recommendation, findings.answer
     for each in answer.extrapolated:
-        if best is not None and context_of(each) == best.context:
+        if best is not None and each.context == best.context:
             label = f"{each.label[0].upper()}{each.label[1:]}"
             return (
                 f"{label}: over all {answer.max_steps:,} steps the frontier of {best.context.label} would "
@@ -81,11 +87,6 @@ def extrapolation_note(findings: Findings) -> str:
         f"{answer.max_steps:,} steps if the failure rate per unit of exposure stayed the same, or fell as "
         "most failures came early. It is an assumption, and no recommendation rests on it."
     )
-
-
-def context_of(extrapolated: Extrapolated) -> Context:
-    """Return the context that an extrapolated frontier is of."""
-    return Context(extrapolated.precision, extrapolated.warmup_steps, extrapolated.max_grad_norm)
 
 
 def extrapolated_interval(extrapolated: Extrapolated) -> str:

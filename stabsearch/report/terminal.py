@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stabsearch.frontier.effects import Effect
+from stabsearch.records import Context
 from stabsearch.report.bars import frontier_bar
+from stabsearch.report.beside import beside, multiplied_text
 from stabsearch.report.findings import ContextRow, Findings
 from stabsearch.report.knobs import direction, effect_sentence, fold, fold_interval, setting
 from stabsearch.report.remarks import FLAG, extrapolated_text, non_monotone_text, verdict_words
@@ -98,8 +100,11 @@ def _notes(findings: Findings, folder: Path) -> RenderableType:
 
 def _remarks(findings: Findings) -> list[str]:
     """Return what limits the answer, one sentence or two each."""
-    said = (non_monotone_text(findings), extrapolated_text(findings))
-    return [*filter(None, said), *findings.answer.caveats]
+    best = findings.answer.recommendation
+    needed = beside(findings.sweep, best.context, findings.records) if best else ()
+    said = (non_monotone_text(findings), extrapolated_text(findings), *findings.answer.caveats,
+            multiplied_text(findings.records))  # fmt: skip
+    return [*(f"The run has to {need}" for need in needed), *filter(None, said)]
 
 
 def _range(findings: Findings) -> tuple[float, float]:
@@ -120,20 +125,35 @@ def frontier_table(
     Args:
         rows: the contexts.
         rate_range: lowest and highest learning rate, the two ends of each bar.
-        max_rows: contexts beyond it are counted in one line; None shows all.
+        max_rows: contexts beyond it are counted in one line, and each has one line; None shows all, also
+            labels that need two.
     """
     shown = rows[:max_rows]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("context", no_wrap=True, overflow="ellipsis")
+    table.add_column("context", no_wrap=max_rows is not None, overflow="ellipsis")
     table.add_column(_range_head(rate_range), no_wrap=True, min_width=BAR_WIDTH)
-    table.add_column("frontier", justify="right", no_wrap=True)
-    table.add_column("trials", justify="right", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
+    for name in ("frontier", "trials", "failed"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    labels = short_labels([row.context for row in rows])
     for row in shown:
-        table.add_row(row.context.label, _bar(row, rate_range), _safe(row), str(row.num_trials), _failed(row))
+        label = labels[row.context]
+        table.add_row(label, _bar(row, rate_range), _safe(row), str(row.num_trials), _failed(row))
     hidden = len(rows) - len(shown)
     more = Text(f"… and {counted(hidden, 'more context')}", style="dim")
     return Group(table, more) if hidden else table
+
+
+def short_labels(contexts: Sequence[Context]) -> dict[Context, str]:
+    """Return the label of each context; where more than usual is searched, without what all have in common.
+
+    >>> list(short_labels([Context("bf16", 0, 1.0, 0.1), Context("fp32", 0, 1.0, 0.1)]).values())
+    ['bf16', 'fp32']
+    """
+    values = {name: {context.settings.get(name) for context in contexts} for name in Context._fields}
+    apart = [name for name, found in values.items() if len(found) > 1]
+    if not apart or not any(context.further for context in contexts):
+        return {context: context.label for context in contexts}
+    return {context: context.label_of(apart) for context in contexts}
 
 
 def _range_head(rate_range: tuple[float, float]) -> Text:

@@ -259,7 +259,7 @@ def _widen(sweep: Sweep) -> str:
         ways.append("add a warmup")
     if not any(search.max_grad_norm):
         ways.append("clip gradients (search.max_grad_norm: [1.0])")
-    if set(search.precision) == {"fp16"}:
+    if set(search.precision) <= {"fp16", "bf16-pure"}:
         ways.append("try bf16 or fp32")
     listed = ", ".join(ways[:-1]) + f" and {ways[-1]}" if len(ways) > 1 else ways[0]
     return f"{listed[0].upper()}{listed[1:]}, then run again."

@@ -82,11 +82,13 @@ class Levels:
 
     @property
     def values(self) -> list[Any]:
-        """Return what stands for each level: the choice, the integer, the bin's number."""
+        """Return what stands for each level: the choice, the integer, the bin's middle."""
         if isinstance(self.distribution, CategoricalDistribution):
             return list(self.distribution.choices)
         if self._exact_count is None:
-            return list(range(_BINS))
+            axis = Axis(self.distribution)
+            places = np.linspace(axis.low, axis.high, 2 * _BINS + 1)[1::2]
+            return [axis.value(float(place)) for place in places]
         return [self.distribution.low + level * (self.distribution.step or 1) for level in range(self.count)]
 
     @property

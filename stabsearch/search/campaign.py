@@ -121,8 +121,9 @@ class Campaign:
         broken = self._broken()
         if broken is None:
             return None
+        batch = "search" if "per_device_train_batch_size" in self._sweep.search.further else "training"
         hint = (
-            "lower training.per_device_train_batch_size or task.max_length"
+            f"lower {batch}.per_device_train_batch_size or task.max_length"
             if broken.outcome is Outcome.OOM
             else "run it with resources.driver: inline to see it under a debugger"
         )
@@ -237,14 +238,16 @@ class Campaign:
         return len({r.plan.precision for r in records if r.plan.stage is Stage.RAMP}) < len(self._precisions)
 
     def _next_ramp(self, records: Sequence[TrialRecord]) -> TrialPlan | None:
-        """Return the ramp of a precision that has none, without warmup and with the first clip norm."""
+        """Return the ramp of a precision that has none, without warmup, the rest as first listed."""
         plans = [*(record.plan for record in records), *self._in_flight.values()]
         begun = {plan.precision for plan in plans if plan.stage is Stage.RAMP}
         left = [precision for precision in self._precisions if precision not in begun]
         if not left:
             return None
         search = self._sweep.search
-        context = Context(left[0], 0, search.max_grad_norm[0])
+        further = {name: values[0] for name, values in search.further.items()}
+        first = {"precision": left[0], "warmup_steps": 0, "max_grad_norm": search.max_grad_norm[0], **further}
+        context = Context.of(first)
         return self._study.ask_ramp(context, search.learning_rate.low, search.learning_rate.high)
 
     @property

@@ -22,6 +22,7 @@ from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.prior import Prior, context_prior, factor_of, factored_prior
 from stabsearch.frontier.problem import Goal, Pending, Problem
 from stabsearch.records import Context
+from stabsearch.records.hyperparameters import of_role
 from stabsearch.search.axis import Axis, context_levels
 from stabsearch.search.numbered_random import NumberedRandomSampler
 from stabsearch.search.told import EvidenceSource, alive_for, proven, running
@@ -55,7 +56,7 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         goal: ``map``: learn the frontier of every context; ``recommend``: spend trials where the
             highest frontier may be.
         hints: what is known beforehand of where frontiers lie; for the parameters precision,
-            warmup_steps and max_grad_norm.
+            warmup_steps and max_grad_norm, and others that a sweep can search.
         cost_exponent: divide what a trial is expected to teach by its expected cost to this power.
 
     Raises:
@@ -183,7 +184,8 @@ class _Observed:
     def prior(self, contexts: Sequence[Levelled], hints: Sequence[PriorHint]) -> Prior:
         """Return what is believed of the contexts before any trial."""
         if hints:
-            if set(self._levels) != set(Context._fields):
+            needed = {row.name for row in of_role("context")}
+            if not needed <= set(self._levels) <= set(Context._fields):
                 raise ValueError(
                     f"hints are about {', '.join(Context._fields)}, the study has other parameters"
                 )

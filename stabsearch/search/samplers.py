@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
-from stabsearch.config.model import SamplerName
+from stabsearch.config.search import SamplerName
 from stabsearch.errors import UserError
 from stabsearch.frontier.hints import PriorHint
 from stabsearch.frontier.problem import Goal

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from stabsearch.config import Search
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.labels import relabel
-from stabsearch.records import Context, Grade, OutcomeRules, Precision, Stage, TrialPlan, TrialRecord
+from stabsearch.records import Context, Grade, OutcomeRules, Stage, TrialPlan, TrialRecord
+from stabsearch.records.hyperparameters import HYPERPARAMETERS
 from stabsearch.records.ramp import as_ramp
 from stabsearch.search.seeds import trial_seeds
 from stabsearch.search.stored import (
@@ -52,6 +53,7 @@ def search_space(search: Search, warmups: Sequence[int]) -> dict[str, BaseDistri
         "precision": CategoricalDistribution(list(search.precision)),
         "warmup_steps": CategoricalDistribution(list(warmups)),
         "max_grad_norm": CategoricalDistribution(list(search.max_grad_norm)),
+        **{name: CategoricalDistribution(list(values)) for name, values in search.further.items()},
     }
 
 
@@ -133,13 +135,13 @@ class SweepStudy:
         """Return a trial on exactly this configuration, inside the searched space or not.
 
         Args:
-            context: precision, warmup and clip norm.
+            context: everything but the learning rate.
             learning_rate: where it runs.
             stage: what it is run for.
             confirms: the lower learning rate that it vouches for, when it is a stress test.
             horizon: optimizer steps, when it goes on for longer than the others.
         """
-        params = {"learning_rate": learning_rate, **context._asdict()}
+        params = {"learning_rate": learning_rate, **context.settings}
         further: dict[str, Any] = {"confirms": confirms, "horizon": horizon or self._horizon}
         if self._holds(params):
             self._study.sampler = RandomSampler(seed=0)
@@ -157,7 +159,7 @@ class SweepStudy:
     def ask_ramp(self, context: Context, low: float, high: float) -> TrialPlan:
         """Return a learning-rate ramp from ``low`` to ``high``; for Optuna it proves nothing."""
         number = len(self._study.get_trials(deepcopy=False))
-        plan = self._plan(number, {"learning_rate": high, **context._asdict()}, Stage.RAMP)
+        plan = self._plan(number, {"learning_rate": high, **context.settings}, Stage.RAMP)
         return self._added(as_ramp(plan, low, high))
 
     def count_start(self, number: int) -> int:
@@ -212,20 +214,19 @@ class SweepStudy:
 
     def _plan(self, number: int, params: dict[str, Any], stage: Stage) -> TrialPlan:
         model_seed, data_seed = trial_seeds(self._seed, number)
+        searched: dict[str, Any] = {name: HYPERPARAMETERS[name].read(value) for name, value in params.items()}
         return TrialPlan(
             number=number,
             stage=stage,
-            learning_rate=float(params["learning_rate"]),
-            warmup_steps=int(params["warmup_steps"]),
-            max_grad_norm=float(params["max_grad_norm"]),
-            precision=cast("Precision", params["precision"]),
             model_seed=model_seed,
             data_seed=data_seed,
             horizon=self._horizon,
+            **searched,
         )
 
     def _holds(self, params: dict[str, Any]) -> bool:
-        return all(
+        """Return whether Optuna can see these as a trial of the searched space: all of it, and inside it."""
+        return params.keys() == self._space.keys() and all(
             value in distribution.choices
             if isinstance(distribution := self._space[name], CategoricalDistribution)
             else distribution._contains(distribution.to_internal_repr(value))

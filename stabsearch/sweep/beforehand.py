@@ -31,7 +31,8 @@ def hints_of_earlier(path: str | None) -> tuple[PriorHint, ...]:
         return ()
     file = Path(path) / "frontier.json" if Path(path).is_dir() else Path(path)
     try:
-        frontier = Frontier.from_json(json.loads(file.read_text(encoding="utf-8")))
+        content = json.loads(file.read_text(encoding="utf-8"))
+        frontier = Frontier.from_json(content.get("frontier", content))  # a sweep's file holds its answer too
     except OSError as error:
         raise UserError(
             f"no frontier to read at {file}: {error.strerror}",
@@ -55,5 +56,6 @@ def measured_hints(prepared: Prepared, setup: TrialSetup) -> tuple[PriorHint, ..
 
     sweep, resolved = prepared.sweep, prepared.resolved
     steps = min(max(1, *resolved.warmups), MAX_STEPS)
-    found = measure_sharpness(build_workload(sweep.task), setup, num_steps=steps, seed=sweep.seed)
+    workload = build_workload(sweep.task, peft=sweep.peft)
+    found = measure_sharpness(workload, setup, num_steps=steps, seed=sweep.seed)
     return tuple(sharpness_hints(found, sweep.search.precision))

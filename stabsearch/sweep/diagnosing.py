@@ -71,7 +71,9 @@ def explain(
     bundle = folder / BAD_BATCHES / worst.bundle if worst.bundle else None
     if worst.plan.precision == "tf32":  # which no CPU has; what is said of it here is said of fp32
         worst = replace(worst, plan=replace(worst.plan, precision="fp32"))
-    case = Case(workload or build_workload(prepared.sweep.task), worst.plan, local(prepared), worst, bundle)
+    if workload is None:
+        workload = build_workload(prepared.sweep.task, peft=prepared.sweep.peft)
+    case = Case(workload, worst.plan, local(prepared), worst, bundle)
     return diagnose(case, prepared.findings if findings is None else findings)
 
 

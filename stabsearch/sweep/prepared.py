@@ -18,6 +18,7 @@ from stabsearch.frontier.confirmation import confirmation_trials
 from stabsearch.frontier.confirming import Confirming
 from stabsearch.frontier.hints import PriorHint, hint_from_json
 from stabsearch.frontier.terms import Terms
+from stabsearch.frontier.verdict import MIN_TRIALS
 from stabsearch.records import Context
 from stabsearch.search.campaign import Stages
 from stabsearch.search.folder import Resume, SweepFolder
@@ -40,6 +41,8 @@ class Prepared:
     """What is known of frontiers before the first trial."""
     findings: tuple[Finding, ...] = ()
     """What the preflight warned of."""
+    chance_loss: float | None = None
+    """Loss of the trivial predictor, where the task does not know it and the preflight found it out."""
 
     @property
     def required(self) -> int:
@@ -81,10 +84,22 @@ class Prepared:
             self.confirming,
             resolved.horizon,
             resolved.max_steps,
-            resolved.caveats,
+            self.caveats,
             resolved.covered_share,
             self.sweep.outcomes,
         )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Return what the sweep cannot show, one sentence each."""
+        contexts, trials = len(self.resolved.contexts), self.stages.searched
+        if not self.sweep.search.further or MIN_TRIALS * contexts <= trials:
+            return self.resolved.caveats
+        crowd = (
+            f"{contexts} contexts share {trials} trials of the search: a context with fewer than "
+            f"{MIN_TRIALS} of its own gets no frontier. Raise budget.trials, or search fewer values."
+        )
+        return *self.resolved.caveats, crowd
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the source and the findings, as it is kept in the study."""
@@ -92,6 +107,7 @@ class Prepared:
             "sweep": self.sweep.model_dump(mode="json"),
             "resolved": asdict(self.resolved),
             "hints": [asdict(hint) for hint in self.hints],
+            "chance_loss": self.chance_loss,
         }
 
     @classmethod
@@ -102,7 +118,8 @@ class Prepared:
         }
         resolved["contexts"] = tuple(Context(*context) for context in resolved["contexts"])
         hints = tuple(map(hint_from_json, data["hints"]))
-        return cls(Sweep.model_validate(data["sweep"]), Resolved(**resolved), hints=hints)
+        sweep, chance_loss = Sweep.model_validate(data["sweep"]), data.get("chance_loss")
+        return cls(sweep, Resolved(**resolved), hints=hints, chance_loss=chance_loss)
 
 
 def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "auto") -> Prepared:
@@ -139,7 +156,7 @@ def resolved_with(loaded: LoadedSweep, found: Preflight, *, is_begun: bool = Fal
     """Return a loaded sweep resolved, with what its preflight found."""
     hints = () if is_begun else hints_of_earlier(loaded.sweep.search.prior.earlier)
     resolved = resolve(loaded.sweep, found.num_rows)
-    return Prepared(loaded.sweep, resolved, loaded.source, hints, found.findings)
+    return Prepared(loaded.sweep, resolved, loaded.source, hints, found.findings, found.chance_loss)
 
 
 def refuse_errors(findings: Sequence[Finding], name: str) -> None:
@@ -191,7 +208,7 @@ def planned(prepared: Prepared) -> dict[str, Any]:
         "risk": f"failure probability <= {risk.max_failure_probability:g} ({risk.confidence:.0%} confidence)",
         "confirmation": _confirmation_in_words(prepared),
         "runs on": f"{sweep.resources.driver}, address {sweep.resources.address}",
-        "caveats": list(resolved.caveats),
+        "caveats": list(prepared.caveats),
     }
 
 

@@ -22,14 +22,17 @@ def trial_setup(prepared: Prepared) -> Any:
     return TrialSetup(
         max_steps=prepared.resolved.max_steps,
         schedule=sweep.budget.schedule,
-        training=sweep.training.arguments,
+        training=sweep.fixed_arguments,
         rules=sweep.outcomes,
+        accumulation=sweep.accumulation,
         on_gpu=sweep.resources.gpus_per_trial > 0,
         allow_fp16_on_cpu=sweep.resources.allow_fp16_on_cpu,
         bundle_dir=str((Path(sweep.output_dir) / sweep.name / BAD_BATCHES).absolute()),
         max_bundle_bytes=int(sweep.bad_batches.max_gib * 2**30),
         trust_remote_code=bool(getattr(sweep.task, "trust_remote_code", False)),
-        num_threads=max(1, int(sweep.resources.cpus_per_trial)),
+        num_threads=sweep.resources.threads_per_process,
+        num_processes=sweep.resources.num_processes,
+        chance_loss=prepared.chance_loss,
     )
 
 
@@ -41,4 +44,4 @@ def trial_driver(prepared: Prepared, *, keeps_bundles: bool = True) -> Driver:
     sweep, setup = prepared.sweep, trial_setup(prepared)
     if not keeps_bundles:
         setup = replace(setup, bundle_dir="")
-    return make_driver(sweep, WorkOrder(sweep.task, setup, sweep.budget.trial_timeout))
+    return make_driver(sweep, WorkOrder(sweep.task, setup, sweep.budget.trial_timeout, peft=sweep.peft))

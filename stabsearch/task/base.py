@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 
@@ -13,12 +16,12 @@ class Workload(Protocol):
 
     @property
     def num_rows(self) -> int:
-        """Return how many rows are trained on."""
+        """Return how many rows are trained on; 0 for a stream, which nobody can count."""
         ...
 
     @property
     def chance_loss(self) -> float:
-        """Return the loss of the trivial predictor of the label marginals, nats per example."""
+        """Return the loss of the trivial predictor of the label marginals, nats per example; NaN: unknown."""
         ...
 
     def model(self, model_seed: int) -> PreTrainedModel:
@@ -28,3 +31,12 @@ class Workload(Protocol):
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
         """Return a Trainer on a fresh model and the shared rows, not yet started."""
         ...
+
+
+def surroundings_of(workload: Workload) -> AbstractContextManager[None]:
+    """Return what the process has to look like while Trainers of a workload are at work.
+
+    Most workloads do not care; one of the user's own code has a method ``surroundings`` for it.
+    """
+    entered: AbstractContextManager[None] = getattr(workload, "surroundings", nullcontext)()
+    return entered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,18 +45,12 @@ def class_labels(column: pd.Series[Any]) -> ClassLabels:
     Raises:
         UserError: missing values, one class only, fractions, or ids that do not count from 0.
     """
-    missing = np.flatnonzero(missing_labels(column))
-    if len(missing):
-        raise UserError(
-            f"label column {column.name!r} is empty in {len(missing)} rows, first in row {missing[0]}",
-            "drop these rows, or give them a label",
-            key=LABEL_KEY,
-        )
+    refuse_missing(column)
     numbers_N = as_numbers(column)
     labels = _from_names(column) if numbers_N is None else _from_numbers(column.name, numbers_N)
     if len(np.unique(labels.ids_N)) < 2:
         raise UserError(
-            f"label column {column.name!r} holds one class only: {column.iloc[0]!r}",
+            f"label column {column.name!r} holds one class only: {next(iter(column))!r}",
             "nothing can be learned from one class; check the column and the rows that were read",
             key=LABEL_KEY,
         )
@@ -65,6 +60,26 @@ def class_labels(column: pd.Series[Any]) -> ClassLabels:
 def _from_names(column: pd.Series[Any]) -> ClassLabels:
     names, ids_N = np.unique(column.astype(str).to_numpy(dtype=object), return_inverse=True)
     return ClassLabels(ids_N.astype(np.int64), tuple(map(str, names)))
+
+
+def refuse_missing(column: pd.Series[Any]) -> None:
+    """Refuse a label column with empty rows.
+
+    Raises:
+        UserError: there are some; it names the first.
+    """
+    missing = np.flatnonzero(missing_labels(column))
+    if len(missing):
+        raise UserError(
+            f"label column {column.name!r} is empty in {len(missing)} rows, first in row {missing[0]}",
+            "drop these rows, or give them a label",
+            key=LABEL_KEY,
+        )
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether one entry of a list or column is missing."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def missing_labels(column: pd.Series[Any]) -> NDArray[np.bool_]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -93,6 +94,10 @@ class ModelFromConfig:
         model_type = str(fields.pop("model_type", ""))
         if model_type not in CONFIG_MAPPING:
             raise _unknown_model_type(model_type)
+        if CONFIG_MAPPING[model_type] not in auto_class._model_mapping:
+            raise UserError(f"{model_type} models are not for this task: {auto_class.__name__} has none",
+                            "choose another model_type, or another type of task",
+                            key=("task", "model", "config", "model_type"))  # fmt: skip
         try:
             self.config = AutoConfig.for_model(model_type, **fields)
             self(0)
@@ -134,16 +139,30 @@ class PretrainedCopies:
                 ignore_mismatched_sizes=True, trust_remote_code=trust_remote_code, **fields,
             ), name, "model",
         )  # fmt: skip
-        new = {*found["missing_keys"], *(keys[0] for keys in found["mismatched_keys"])}
-        self._new_modules = sorted({key.rpartition(".")[0] for key in new})
+        self._new = {*found["missing_keys"], *(keys[0] for keys in found["mismatched_keys"])}
+        self._new_modules = sorted({key.rpartition(".")[0] for key in self._new})
 
     def __call__(self, model_seed: int) -> PreTrainedModel:
         """Return a copy of the checkpoint; the same seed gives the same new weights."""
         model: PreTrainedModel = copy.deepcopy(self._template)
         set_seed(model_seed)
         for name in self._new_modules:
-            model._init_weights(model.get_submodule(name))
+            with self._known_weights_kept(name, model.get_submodule(name)) as module:
+                model._init_weights(module)
         return model
+
+    @contextmanager
+    def _known_weights_kept(self, name: str, module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+        """Put back what the checkpoint holds of a module: a new bias may stand beside a tied embedding."""
+        known = {
+            weight: weight.detach().clone()
+            for own_name, weight in module.named_parameters()
+            if ".".join(filter(None, (name, own_name))) not in self._new
+        }
+        yield module
+        with torch.no_grad():
+            for weight, value in known.items():
+                weight.copy_(value)
 
 
 def _from_hub(load: Callable[[], Any], name: str, key: str) -> Any:

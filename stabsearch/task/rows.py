@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from stabsearch.errors import UserError
+from stabsearch.task.arrow_data import is_saved, read_arrow, read_saved
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stabsearch.config import HubData, LocalData
 
-READABLE = ".tsv, .csv, .jsonl, .json or .parquet"
+READABLE = ".tsv, .csv, .jsonl, .json, .parquet or .arrow"
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,20 @@ def column(frame: pd.DataFrame, name: str, key: str) -> pd.Series[Any]:
 
 
 def texts(frame: pd.DataFrame, name: str, key: str) -> list[str]:
-    """Return a column of texts; empty texts are texts, missing ones an error."""
+    """Return a column of texts; empty texts are texts, missing ones and anything else an error."""
     found = column(frame, name, key)
     missing = np.flatnonzero(found.isna().to_numpy())
     if len(missing):
         raise UserError(f"text column {name!r} is missing in {len(missing)} rows, first in row {missing[0]}",
                         "drop these rows, or give them a text", key=("task", key))  # fmt: skip
-    return [str(text) for text in found]
+    other = [row for row, text in enumerate(found) if not isinstance(text, str)]
+    if other:
+        first = f"first in row {other[0]}: {found.iloc[other[0]]!r:.60}"
+        raise UserError(
+            f"text column {name!r} holds no text in {len(other)} rows, {first}",
+            "name a column of texts; a number meant as one has to stand in quotes", key=("task", key),
+        )  # fmt: skip
+    return list(found)
 
 
 def tokenise(
@@ -192,6 +200,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         ".jsonl": lambda: pd.read_json(path, lines=True, **as_is),
         ".json": lambda: pd.read_json(path, **as_is),
         ".parquet": lambda: pd.read_parquet(path),
+        ".arrow": lambda: read_arrow(path),
     }
     reader = readers.get(path.suffix.lower())
     key = ("task", "data", "train")
@@ -216,6 +225,8 @@ def _read_hub(data: Any) -> pd.DataFrame:
         raise UserError("a data set by Hub id needs the package 'datasets'",
                         "pip install 'stabsearch[hub]'", key=("task", "data")) from None  # fmt: skip
     datasets.disable_progress_bars()
+    if is_saved(data.path):
+        return read_saved(data)
     try:
         loaded = datasets.load_dataset(data.path, data.name, split=data.split, revision=data.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:

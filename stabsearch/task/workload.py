@@ -38,8 +38,15 @@ class RowWorkload:
         """Return a fresh model whose new weights come from ``model_seed`` alone."""
         return self.make_model(model_seed)
 
+    def collator_for(self, args: TrainingArguments) -> Any:
+        """Return the collator of one trial; the shared one, unless it draws random numbers."""
+        return self.collator
+
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
         """Return a Trainer on a fresh model and the shared rows."""
         return Trainer(
-            model=self.model(model_seed), args=args, train_dataset=self.rows, data_collator=self.collator
+            model=self.model(model_seed),
+            args=args,
+            train_dataset=self.rows,
+            data_collator=self.collator_for(args),
         )

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stabsearch.records import Outcome
+from stabsearch.records import NUMBER_FORMATS, Outcome
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:
@@ -106,14 +106,12 @@ def as_text(value: Any) -> str:
 
 
 def _plan_params(plan: TrialPlan) -> dict[str, str]:
+    made_of = NUMBER_FORMATS[plan.precision]
     values = {
-        "learning_rate": plan.learning_rate,
-        "warmup_steps": plan.warmup_steps,
-        "max_grad_norm": plan.max_grad_norm,
+        **plan.arguments,
         "precision": plan.precision,
-        "fp16": plan.precision == "fp16",
-        "bf16": plan.precision == "bf16",
-        "tf32": plan.precision == "tf32",
+        **{name: made_of.arguments.get(name, False) for name in ("fp16", "bf16", "tf32")},
+        "parameter_dtype": made_of.parameter_dtype,
         "seed": plan.model_seed,
         "data_seed": plan.data_seed,
         "horizon": plan.horizon,

@@ -47,7 +47,7 @@ def _recommended(best: Recommendation) -> str:
     interval = f"{best.probability_low:.3g} to {best.probability_high:.3g}"
     rows = [
         ("learning_rate", best.learning_rate),
-        *best.context._asdict().items(),
+        *best.context.settings.items(),
         ("failure probability", f"{best.failure_probability:.3g} ({interval})"),
     ]
     return markdown_table(("setting", "value"), rows)

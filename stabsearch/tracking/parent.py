@@ -107,7 +107,8 @@ def _tags(sweep_id: str) -> dict[str, str]:
 def sweep_params(sweep: Sweep) -> dict[str, str]:
     """Return the sweep as flat params: training arguments under their own names, the rest dotted."""
     parts = sweep.model_dump(mode="json", exclude={"training", *_PRIVATE})
-    return {**full_run_params(sweep.training), **_flat(parts)}
+    fixed = {k: v for k, v in full_run_params(sweep.training).items() if k not in sweep.search.further}
+    return {**fixed, **_flat(parts)}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -129,7 +130,7 @@ def answer_tags(answer: Answer | None) -> dict[str, str]:
     if (best := answer.recommendation) is not None:
         values = {
             "learning_rate": best.learning_rate,
-            **best.context._asdict(),
+            **best.context.settings,
             "failure_probability": best.failure_probability,
             "probability_low": best.probability_low,
             "probability_high": best.probability_high,

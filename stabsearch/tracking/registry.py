@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
+from stabsearch.records.hyperparameters import HYPERPARAMETERS, Hyperparameter, of_role
 from stabsearch.tracking.layout import SWEEP_TAG
 from stabsearch.version import __version__
 
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 _DIGEST_TAG = "stabsearch.frontier_sha256"
 _CODE = Path(__file__).with_name("frontier_model.py")
-_INPUTS = Schema(
-    [
-        ColSpec(DataType.double, "learning_rate"),
-        ColSpec(DataType.long, "warmup_steps"),
-        ColSpec(DataType.double, "max_grad_norm"),
-        ColSpec(DataType.string, "precision"),
-    ]
-)
 _OUTPUTS = Schema(
     [
         ColSpec(DataType.double, name)
@@ -65,7 +58,7 @@ def register_frontier(
         return
     model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, tags=tags)
     with tempfile.TemporaryDirectory() as scratch:
-        client.log_model_artifacts(model.model_id, str(_write(model, text, Path(scratch))))
+        client.log_model_artifacts(model.model_id, str(_write(model, frontier, text, Path(scratch))))
     client.finalize_logged_model(model.model_id, "READY")
     _make_name(client, name)
     # The location, not models:/<id>: a database registry looks that up in the process-wide store.
@@ -87,9 +80,22 @@ def _make_name(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _write(model: LoggedModel, frontier: str, scratch: Path) -> Path:
+def inputs_of(frontier: dict[str, Any]) -> Schema:
+    """Return the columns that the model takes: the learning rate, and everything that was searched."""
+    named = {name for context in frontier["contexts"] for name, value in context.items() if value is not None}
+    needed = {row.name for row in of_role("intensity", "context")} | named
+    return Schema([_column(row) for row in HYPERPARAMETERS.values() if row.name in needed])
+
+
+def _column(row: Hyperparameter) -> ColSpec:
+    if row.scale == "category":
+        return ColSpec(DataType.string, row.name)
+    return ColSpec(DataType.long if row.is_whole else DataType.double, row.name)
+
+
+def _write(model: LoggedModel, frontier: dict[str, Any], text: str, scratch: Path) -> Path:
     """Return the folder of the model's files: code, frontier, requirements, signature."""
-    (scratch / "frontier.json").write_text(frontier, encoding="utf-8")
+    (scratch / "frontier.json").write_text(text, encoding="utf-8")
     folder = scratch / "model"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow asks for an example of the input; the schema says it all
@@ -97,7 +103,7 @@ def _write(model: LoggedModel, frontier: str, scratch: Path) -> Path:
             path=str(folder),
             python_model=str(_CODE),
             artifacts={"frontier": str(scratch / "frontier.json")},
-            signature=ModelSignature(_INPUTS, _OUTPUTS),
+            signature=ModelSignature(inputs_of(frontier), _OUTPUTS),
             pip_requirements=requirements(),
             mlflow_model=Model(model_id=model.model_id),
         )

@@ -17,6 +17,7 @@ from transformers import __version__ as transformers_version
 
 from stabsearch.errors import UserError
 from stabsearch.records import TrialPlan
+from stabsearch.task.given import with_given
 from stabsearch.trial.precision import precision_arguments
 from stabsearch.trial.setup import TrialSetup
 
@@ -36,6 +37,8 @@ QUIET = {
 }
 """A trial saves nothing, reports nothing, and never hides a bad loss."""
 OWNED = {"output_dir", *QUIET}
+BETWEEN_PROCESSES = frozenset({"ddp_backend", "fsdp", "fsdp_config"})
+"""What a process without others to train with refuses to hear of."""
 NEEDS_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 """Schedules that follow evaluations, which a trial has none of."""
 NAME_OF_KIND = {
@@ -54,23 +57,21 @@ def trial_arguments(plan: TrialPlan, setup: TrialSetup, output_dir: str) -> Trai
     Optimizer and schedule are built for the full run's ``max_steps``; ``hold`` keeps the peak
     learning rate after the warmup.
     """
-    user = {key: value for key, value in setup.training.items() if key not in OWNED}
+    left_out = OWNED if setup.num_processes > 1 else {*OWNED, *BETWEEN_PROCESSES}
+    user = {key: value for key, value in setup.training.items() if key not in left_out}
     held = {"lr_scheduler_type": "constant_with_warmup", "lr_scheduler_kwargs": None}
-    return TrainingArguments(
-        **{
-            **user,
-            **QUIET,
-            **precision_arguments(plan.precision, setup.on_gpu),
-            **(held if setup.schedule == "hold" else {}),
-            "output_dir": output_dir,
-            "max_steps": setup.max_steps,
-            "learning_rate": plan.learning_rate,
-            "warmup_steps": plan.warmup_steps,
-            "max_grad_norm": plan.max_grad_norm,
-            "seed": plan.model_seed,
-            "data_seed": plan.data_seed,
-        }
-    )
+    given = {
+        **user,
+        **QUIET,
+        **precision_arguments(plan.precision, setup.on_gpu),
+        **(held if setup.schedule == "hold" else {}),
+        "output_dir": output_dir,
+        "max_steps": setup.max_steps,
+        **plan.arguments,
+        "seed": plan.model_seed,
+        "data_seed": plan.data_seed,
+    }
+    return with_given(TrainingArguments(**given), given)
 
 
 def check_training(training: Mapping[str, Any], schedule: Literal["hold", "exact"] = "hold") -> None:
@@ -108,7 +109,9 @@ def _check_type(name: str, value: Any) -> None:
     """Raise for a value of the wrong kind: Transformers takes most of them without a word."""
     field = _fields()[name]
     kinds = {kind for kind in field.kinds if kind in NAME_OF_KIND}
-    is_plain = kinds and len(kinds) == len(field.kinds)
+    if name == "fsdp":
+        kinds.add(bool)  # its text is the old way: Transformers asks for true
+    is_plain = bool(kinds) and kinds.issuperset(field.kinds)
     if is_plain and type(value) not in kinds and not (float in kinds and type(value) is int):
         wanted = " or ".join(name_of_kind for kind, name_of_kind in NAME_OF_KIND.items() if kind in kinds)
         raise UserError(
@@ -149,8 +152,9 @@ def _check_accepted(training: Mapping[str, Any]) -> None:
 
 def _refusal(training: Mapping[str, Any]) -> str:
     """Return why Transformers refuses these fields, in one line; empty when it does not."""
+    here = {name: value for name, value in training.items() if name not in BETWEEN_PROCESSES}
     try:
-        TrainingArguments(**{"output_dir": "unused", "use_cpu": True, **training})
+        TrainingArguments(**{"output_dir": "unused", "use_cpu": True, **here})
     except (ValueError, TypeError, KeyError, ImportError, AttributeError, OSError) as error:
         return (str(error).strip() or type(error).__name__).splitlines()[0]
     return ""

@@ -52,6 +52,8 @@ def attribute(guard: Guard, workload: Workload, plan: TrialPlan, failure: Outcom
     update, bad = guard.suspect, guard.log.bad
     is_loss = bad is not None and bad.kind == "loss"
     guard.release()
+    if guard.ranks.is_sharded:
+        return _of_a_part(guard, workload, plan, failure)
     again = Rerun(guard.trainer, update.window).as_trained(update.loss_scale)
     found = again.digest
     window = update.window[-1:] if is_loss else update.window
@@ -64,6 +66,31 @@ def attribute(guard: Guard, workload: Workload, plan: TrialPlan, failure: Outcom
         suspects = replays.suspects(first=len(update.window) - len(window))
         cause = replays.fault(suspects)
     return Attribution(_outcome(cause, failure), cause, suspects, found)
+
+
+def is_bad_alone(guard: Guard) -> bool:
+    """Return whether the step of this process, one of several, is bad also without those of the others.
+
+    One of them at least is: an average of finite gradients is no larger than the largest of them.
+    """
+    if guard.ranks.is_sharded:
+        return False  # a process with a part of the weights can run nothing by itself
+    update = guard.suspect
+    try:
+        with guard.paused():
+            return not Rerun(guard.trainer, update.window).as_trained(update.loss_scale).is_finite
+    except (torch.OutOfMemoryError, MemoryError):
+        return False  # there is no room to find out
+
+
+def _of_a_part(guard: Guard, workload: Workload, plan: TrialPlan, failure: Outcome) -> Attribution:
+    """Return what the initial weights say, where each process holds a part of the trained ones only."""
+    replays = _Replays(guard, workload, plan, Rerun(guard.trainer, guard.suspect.window))
+    cause = replays.initial_cause()
+    if cause is not Cause.DATA:
+        return Attribution(failure, cause or Cause.UNKNOWN)
+    suspects = replays.suspects(first=0)
+    return Attribution(Outcome.DATA_FAULT, replays.fault(suspects), suspects)
 
 
 def attribute_error(guard: Guard, workload: Workload, plan: TrialPlan, error: Exception) -> Attribution:
@@ -84,6 +111,8 @@ def attribute_error(guard: Guard, workload: Workload, plan: TrialPlan, error: Ex
     replays = _Replays(guard, workload, plan, Rerun(guard.trainer, window))
     seen = replays.seen(replays.initial, "fp32")
     if not seen.error.startswith(type(error).__name__):
+        if guard.ranks.is_sharded:
+            return crash
         again = replays.seen(replays.captured, "fp32")
         is_theirs = again.error.startswith(type(error).__name__) and not again.are_outputs_finite
         return Attribution(Outcome.NONFINITE, Cause.LEARNING_RATE) if is_theirs else crash
@@ -158,6 +187,12 @@ class _Replays:
         if is_poisoned and self._plan.learning_rate < OVERFLOWING_RATE:
             return Cause.OPTIMIZER_SETTINGS
         return cause
+
+    def initial_cause(self) -> Cause | None:
+        """Return the cause that the initial weights alone point to, None when they are sound."""
+        if not self.seen(self.initial, "fp32").is_finite:
+            return Cause.DATA
+        return None if self.seen(self.initial, self._plan.precision).is_finite else Cause.PRECISION_AT_INIT
 
     def suspects(self, first: int) -> Suspects:
         """Return the rows that are bad on the initial weights in fp32, of the first bad micro-batch."""

@@ -10,16 +10,19 @@ import torch
 
 from stabsearch.capture.manifest import ClassRef, ModelRef, Numerics, TrainerRef
 from stabsearch.capture.tree import to_plain
+from stabsearch.records.precision import named
+from stabsearch.trial.adapters import adapters_ref, inner_model
+from stabsearch.trial.casting import dtypes_of
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
 ELSEWHERE = (
     "output_dir", "logging_dir", "report_to", "run_name", "project", "resume_from_checkpoint",
-    "trackio_", "hub_", "push_to_hub", "deepspeed", "fsdp", "parallelism_config", "local_rank",
+    "trackio_", "hub_", "push_to_hub", "deepspeed", "fsdp", "ddp_", "parallelism_config", "local_rank",
 )  # fmt: skip
 """How TrainingArguments begin that say where things go or run, not what is computed."""
-LIBRARIES = frozenset({"torch", "transformers", "accelerate", "stabsearch"})
+LIBRARIES = frozenset({"torch", "transformers", "accelerate", "peft", "stabsearch"})
 """Packages that put hooks on modules by themselves."""
 SECRETS = frozenset({"token", "secret", "password", "key"})
 """Words in the names of arguments that are nobody's business."""
@@ -36,15 +39,17 @@ def is_computed(name: str) -> bool:
 
 def model_ref(model: Any) -> ModelRef:
     """Return the make of a model."""
-    modules = dict(model.named_modules())
-    config = getattr(model, "config", None)
+    modules, inner = dict(model.named_modules()), inner_model(model)
+    config = getattr(inner, "config", None)
     return ModelRef(
-        cls=_class_ref(type(model)),
+        cls=_class_ref(type(inner)),
         config=to_plain(config.to_dict()) if config is not None else {},
         attn_implementation=str(getattr(config, "_attn_implementation", "") or ""),
         name_or_path=str(getattr(config, "_name_or_path", "") or ""),
         dropout={name: float(m.p) for name, m in modules.items() if isinstance(m, torch.nn.Dropout)},
         hooked=tuple(name or "the model" for name, module in modules.items() if _is_hooked(module)),
+        adapters=adapters_ref(model),
+        frozen=tuple(name for name, weight in model.named_parameters() if not weight.requires_grad),
     )
 
 
@@ -94,14 +99,15 @@ def numerics_of(trainer: Trainer, loss_scale: float) -> Numerics:
     """Return what decides the bits of a step beside weights, batch and random numbers."""
     accelerator: Any = trainer.accelerator
     mixed = accelerator.mixed_precision if accelerator.native_amp else "no"
-    is_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
-    plain = "tf32" if is_tf32 and trainer.args.device.type == "cuda" else "fp32"
+    is_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32" and trainer.args.device.type == "cuda"
+    rounding = "tf32" if is_tf32 else "ieee"
+    dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(mixed, "float32")
     return Numerics(
-        precision=mixed if mixed in {"bf16", "fp16"} else plain,
+        precision=named(dtype, rounding, "+".join(dtypes_of(trainer.model).trained)),
         loss_scale=loss_scale,
         device=trainer.args.device.type,
         num_threads=torch.get_num_threads(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         deterministic_algorithms=torch.are_deterministic_algorithms_enabled(),
-        matmul_precision="tf32" if plain == "tf32" else "ieee",
+        matmul_precision=rounding,
     )

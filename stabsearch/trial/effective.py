@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from stabsearch.records import Effective, TrialPlan
+from stabsearch.records.hyperparameters import FURTHER
 from stabsearch.records.ramp import ramp_learning_rate, ramp_step
-from stabsearch.trial.precision import AUTOCAST_DTYPE
+from stabsearch.trial.casting import dtypes_of, name_of
+from stabsearch.trial.not_applied import format_differences
 
 if TYPE_CHECKING:
+    from stabsearch.trial.forward_probe import ForwardProbe
     from stabsearch.trial.instrument import Guard
     from stabsearch.trial.setup import TrialSetup
 
@@ -20,47 +23,70 @@ if TYPE_CHECKING:
 REL_TOL = 1e-6  # chosen: schedules multiply floats, nothing more
 
 
-class AutocastProbe:
-    """Reads the dtype that autocast has in force inside the model's forward."""
-
-    def __init__(self, model: torch.nn.Module, device_type: str) -> None:
-        self.dtype = "unknown"
-        self._device_type = device_type
-        # autocast wraps model.forward, which hooks of the model itself run outside of; which of
-        # the inner modules a forward enters first, or at all, only the model knows
-        inner = [module for module in model.modules() if module is not model] or [model]
-        self._handles = [module.register_forward_pre_hook(self._look) for module in inner]
-
-    def _look(self, *_: Any) -> None:
-        if self._handles:
-            enabled = torch.is_autocast_enabled(self._device_type)
-            dtype = torch.get_autocast_dtype(self._device_type) if enabled else torch.float32
-            self.dtype = str(dtype).removeprefix("torch.")
-        while self._handles:
-            self._handles.pop().remove()
-
-
-def read_back(guard: Guard, probe: AutocastProbe) -> Effective:
+def read_back(guard: Guard, probe: ForwardProbe) -> Effective:
     """Return what the trainer really did; call it after the first update at the earliest."""
     trainer, rates = guard.trainer, guard.log.learning_rates
     optimizer: Any = trainer.optimizer
+    groups: list[dict[str, Any]] = optimizer.param_groups
     used = [rate for rate in rates if math.isfinite(rate)]
-    dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in trainer.model.parameters()})
+    dtypes = dtypes_of(trainer.model)
     scaler = trainer.accelerator.scaler
-    is_tf32 = trainer.args.device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32"
     return Effective(
         peak_learning_rate=max(used, default=math.nan),
         final_learning_rate=used[-1] if used else math.nan,
         max_grad_norm=0.0 if math.isinf(guard.max_grad_norm) else guard.max_grad_norm,
-        autocast_dtype=probe.dtype,
-        parameter_dtype="+".join(dtypes),
+        autocast_dtype=_autocast(probe, dtypes.trained) if guard.ranks.is_sharded else probe.autocast_dtype,
+        parameter_dtype="+".join(dtypes.trained),
+        frozen_dtype="+".join(dtypes.frozen),
+        optimizer_dtype="+".join(_moments(optimizer)),
         loss_scaler=scaler is not None and scaler.is_enabled(),
-        matmul_precision="tf32" if is_tf32 else "ieee",
+        matmul_precision=probe.matmul_precision,
+        gradient_checkpointing=probe.is_recomputed,
         device=str(trainer.args.device),
-        batch_rows=int(trainer._train_batch_size),
+        batch_rows=_batch_rows(trainer),
+        gradient_accumulation_steps=int(trainer.args.gradient_accumulation_steps),
+        loss_multiple=_loss_multiple(guard),
+        is_loss_divided=guard.reference is not None and guard.reference.is_mended,
+        num_processes=guard.ranks.number,
+        is_sharded=guard.ranks.is_sharded,
+        guard=guard.form,
         optimizer=type(getattr(optimizer, "optimizer", optimizer)).__name__,
-        betas=tuple(float(beta) for beta in optimizer.param_groups[0].get("betas", ())),
-    )
+        betas=tuple(float(beta) for beta in groups[0].get("betas", ())),
+        weight_decay=max((float(group["weight_decay"]) for group in groups if "weight_decay" in group),
+                         default=math.nan),
+        adam_epsilon=_number(groups[0].get("eps")) if "betas" in groups[0] else math.nan,
+    )  # fmt: skip
+
+
+def _loss_multiple(guard: Guard) -> int:
+    """Return how many times the loss per example was back-propagated."""
+    of_micro_batches = guard.trainer.args.gradient_accumulation_steps if guard.log.losses_are_means else 1
+    return int(of_micro_batches) * guard.log.loss_multiple
+
+
+def _batch_rows(trainer: Any) -> int:
+    """Return the rows that the live dataloader puts together, whoever made it."""
+    loader = trainer.callback_handler.train_dataloader
+    sampler = getattr(loader, "batch_sampler", None)
+    rows = getattr(sampler, "batch_size", None) or getattr(loader, "batch_size", None)
+    return int(rows or trainer._train_batch_size)  # a sampler of the user's own need not say
+
+
+def _number(value: Any) -> float:
+    """Return a number, NaN for anything else."""
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _autocast(probe: ForwardProbe, stored: Sequence[str]) -> str:
+    """Return the dtype that weights are cast to for the forward: FSDP does it itself, without autocast."""
+    cast = sorted(probe.weight_dtypes.difference(stored))
+    return "+".join(cast) if cast else probe.autocast_dtype
+
+
+def _moments(optimizer: Any) -> list[str]:
+    """Return the dtypes of what the optimizer keeps per weight; its step counts are not among them."""
+    kept = [value for state in optimizer.state.values() for value in state.values()]
+    return sorted({name_of(value.dtype) for value in kept if isinstance(value, torch.Tensor) and value.dim()})
 
 
 def counted_rates(rates: Sequence[float], skipped: Sequence[bool]) -> list[float]:
@@ -92,20 +118,34 @@ def differences(
     """
     expected: dict[str, tuple[Any, Any]] = {
         "device": ("cuda" if setup.on_gpu else "cpu", effective.device.split(":")[0]),
-        "autocast dtype": (AUTOCAST_DTYPE[plan.precision], effective.autocast_dtype),
-        "loss scaler": (plan.precision == "fp16", effective.loss_scaler),
-        "parameter dtype": ("float32", effective.parameter_dtype),
-        "matmul precision": ("tf32" if plan.precision == "tf32" else "ieee", effective.matmul_precision),
+        "processes": (setup.num_processes, effective.num_processes),
+        "fsdp": (bool(setup.training.get("fsdp")), effective.is_sharded),
+        **_further(plan, setup, effective),
     }
     if learning_rates:
         expected |= {"max_grad_norm": (plan.max_grad_norm, effective.max_grad_norm)}
         is_ramp = plan.ramp_from is not None
         expected |= _ramp_rates(plan, learning_rates) if is_ramp else _rates(plan, setup, learning_rates)
-    return [
+    differing = [
         f"{name}: planned {planned}, effective {real}"
         for name, (planned, real) in expected.items()
         if not _same(planned, real)
     ]
+    return [*differing, *format_differences(plan.precision, effective)]
+
+
+def _further(plan: TrialPlan, setup: TrialSetup, effective: Effective) -> dict[str, tuple[Any, Any]]:
+    """Return planned and real values of what the trial, or its sweep's section ``training``, sets.
+
+    What an optimizer does not have, a sweep may still name; but nobody searches it in vain.
+    """
+    pairs: dict[str, tuple[Any, Any]] = {}
+    for row in FURTHER:
+        searched, real = getattr(plan, row.name), getattr(effective, row.effective)
+        planned = setup.training.get(row.name) if searched is None else searched
+        if planned is not None and not (searched is None and math.isnan(real)):
+            pairs[row.name] = (planned, real)
+    return pairs
 
 
 def _rates(plan: TrialPlan, setup: TrialSetup, rates: Sequence[float]) -> dict[str, tuple[Any, Any]]:

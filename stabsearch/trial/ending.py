@@ -6,13 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from stabsearch.capture.store import BundleStore
+from stabsearch.capture.weights import nonfinite_weights
 from stabsearch.records import Cause, Outcome, TrialRecord
-from stabsearch.trial.attribution import Attribution, attribute, attribute_error
+from stabsearch.trial.attribution import Attribution, attribute, attribute_error, is_bad_alone
 from stabsearch.trial.effective import differences
 from stabsearch.trial.keeping import Told, keep_bundle
+from stabsearch.trial.precision import put_into
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
@@ -20,11 +20,33 @@ if TYPE_CHECKING:
     from stabsearch.trial.live import LiveTrial
     from stabsearch.trial.setup import TrialSetup
 
+A_PART_ONLY = "; each process holds a part of the weights: only the initial ones were asked, nothing is kept"
 MAX_ROWS = 8  # row numbers in a message; all of them are in the record
 
 
 def decided(record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup) -> TrialRecord:
     """Return the record of a trial that has trained, with its outcome.
+
+    Of several processes one speaks for all, and all return its record: the first whose own numbers were
+    bad, for it has the rows and the random numbers that explain them.
+    """
+    ranks = live.guard.ranks
+    speaker = _speaker(live)
+    if ranks.index == speaker:
+        record = _decided(record, live, workload, setup)
+    return ranks.told_by(speaker, record)
+
+
+def _speaker(live: LiveTrial) -> int:
+    ranks, bad = live.guard.ranks, live.guard.log.bad
+    if ranks.number == 1 or (bad and bad.process is not None):
+        return bad.process or 0 if bad else 0
+    is_explained = bool(bad) or (live.finding and live.finding.outcome is Outcome.SCALE_FLOOR)
+    return ranks.first(is_bad_alone(live.guard) if is_explained else bool(_spoiled(live)))
+
+
+def _decided(record: TrialRecord, live: LiveTrial, workload: Workload, setup: TrialSetup) -> TrialRecord:
+    """Return the record with what came of the trial.
 
     A trial that did not run as planned is no measurement, whatever it showed.
     """
@@ -80,8 +102,9 @@ def _attributed(
 ) -> TrialRecord:  # fmt: skip
     """Return the record with outcome, cause and guilty rows, its bad batch kept where there is room."""
     bundle = ""
-    if setup.bundle_dir:
+    if setup.bundle_dir and not live.guard.ranks.is_sharded:
         initial = workload.model(record.plan.model_seed)
+        put_into(initial, record.plan.precision)  # as the trial began
         told = Told(attribution, initial=initial, plan=asdict(record.plan), error=error,
                     trust_remote_code=setup.trust_remote_code)  # fmt: skip
         store = BundleStore(Path(setup.bundle_dir), setup.max_bundle_bytes)
@@ -90,9 +113,10 @@ def _attributed(
     suspects = attribution.suspects
     is_named = suspects.is_specific or attribution.cause is Cause.DATA
     rows = suspects.rows if is_named else ()
+    limits = A_PART_ONLY if live.guard.ranks.is_sharded else ""
     return replace(
         record, outcome=attribution.outcome, cause=attribution.cause, suspect_rows=rows, bundle=bundle,
-        message=record.message + _named(rows, suspects.is_specific),
+        message=record.message + _named(rows, suspects.is_specific) + limits,
     )  # fmt: skip
 
 
@@ -119,9 +143,12 @@ def _found(
     return _attributed(record, live, workload, setup, attribution)
 
 
+def _spoiled(live: LiveTrial) -> list[str]:
+    return nonfinite_weights(live.guard.trainer.model)
+
+
 def _finished(record: TrialRecord, live: LiveTrial) -> TrialRecord:
-    model, horizon = live.guard.trainer.model, record.plan.horizon
-    bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    horizon, bad = record.plan.horizon, _spoiled(live)
     if bad:
         message = f"{len(bad)} weight tensors are not finite after the last step, first {bad[0]}"
         return replace(

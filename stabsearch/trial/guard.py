@@ -22,11 +22,16 @@ class BadNumber:
     micro_batch: int
     """1-based micro-batch since the start of training."""
     value: float
+    process: int | None = None
+    """Which of several processes it is a number of, from 0; None: of all, or there is only one."""
 
     @property
     def message(self) -> str:
         """Return what happened, in one line."""
-        return f"{self.kind} is {self.value} at optimizer step {self.step} (micro-batch {self.micro_batch})"
+        where = f"micro-batch {self.micro_batch}"
+        if self.process is not None:
+            where += f" of process {self.process}"
+        return f"{self.kind} is {self.value} at optimizer step {self.step} ({where})"
 
 
 @dataclass
@@ -49,6 +54,8 @@ class GuardLog:
     """Optimizer steps that were taken before this log began: a resumed training."""
     losses_are_means: bool = False
     """Each micro-batch's loss is a mean of its own, not its share of the step's loss."""
+    loss_multiple: int = 1
+    """How many times what it should be each loss is, beside that."""
     _window: list[float] = field(default_factory=list)
 
     @property
@@ -66,11 +73,16 @@ class GuardLog:
         """Return the losses of the current step's micro-batches, as they were back-propagated."""
         return tuple(self._window)
 
-    def micro_loss(self, value: float) -> BadNumber | None:
-        """Take the loss of a micro-batch, before it is back-propagated; return it if it is bad."""
+    def micro_loss(self, value: float, process: int | None = None) -> BadNumber | None:
+        """Take the loss of a micro-batch, before it is back-propagated; return it if it is bad.
+
+        Args:
+            value: of several processes that train together: their mean, or the bad one.
+            process: whose it is, when it is bad and there are several.
+        """
         self.micro_batches += 1
         if not math.isfinite(value):
-            self.bad = BadNumber("loss", self.step, self.micro_batches, value)
+            self.bad = BadNumber("loss", self.step, self.micro_batches, value, process)
             self._close(value, math.nan, math.nan, skipped=False, loss_scale=math.nan)
             return self.bad
         self._window.append(value)
@@ -99,7 +111,7 @@ class GuardLog:
         return StepTrace.thinned(self.losses, self.grad_norms)
 
     def _step_loss(self) -> float:
-        total = sum(self._window)
+        total = sum(self._window) / self.loss_multiple
         return total / len(self._window) if self.losses_are_means and self._window else total
 
     def _close(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -52,6 +53,24 @@ class Judge:
         if not math.isfinite(loss):
             return Finding(Outcome.NONFINITE, self._step, f"loss is {loss} at optimizer step {self._step}")
         return self._scaling(skipped, loss_scale) or self._divergence(loss)
+
+    def skips_to_spare(self, loss_scale: float, backoff: float = 0.5) -> int:
+        """Return how many further updates the loss scaler can skip before that is a failure.
+
+        Args:
+            loss_scale: that the last update met.
+            backoff: factor by which the scaler lowers its scale after a skip.
+
+        >>> Judge(OutcomeRules(min_loss_scale=1.0), horizon=100).skips_to_spare(8.0)
+        3
+        """
+        ahead, spare = copy.copy(self), 0
+        while True:
+            ahead._step += 1
+            loss_scale *= backoff
+            if ahead._scaling(True, loss_scale):
+                return spare
+            spare += 1
 
     @property
     def patience_steps(self) -> int:

@@ -15,10 +15,13 @@ from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.ramp import ramp_learning_rate
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
-from stabsearch.trial.effective import AutocastProbe, counted_rates, read_back
+from stabsearch.trial.effective import counted_rates, read_back
+from stabsearch.trial.forward_probe import ForwardProbe
 from stabsearch.trial.instrument import Guard, TrainingBroke
 from stabsearch.trial.judge import FP16_INITIAL_SCALE, Finding, Judge
-from stabsearch.trial.precision import enable_fp16_on_cpu
+from stabsearch.trial.not_applied import IGNORES_ARGUMENTS, SettingsNotApplied, argument_differences
+from stabsearch.trial.precision import enable_fp16_on_cpu, put_into
+from stabsearch.trial.ranks import Ranks
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
@@ -70,7 +73,7 @@ class LiveTrial:
 
     plan: TrialPlan
     guard: Guard
-    probe: AutocastProbe
+    probe: ForwardProbe
     clock: _Clock
     finding: Finding | None = None
     """What the judge stopped it for."""
@@ -108,26 +111,38 @@ class LiveTrial:
 
 def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) -> LiveTrial:
     """Return the trial, ready to train; ``folder`` is where Transformers may leave files."""
-    trainer = workload.trainer(trial_arguments(plan, setup, folder), plan.model_seed)
+    arguments = trial_arguments(plan, setup, folder)
+    trainer = workload.trainer(arguments, plan.model_seed)
+    differing = argument_differences(arguments, trainer.args)
+    if differing:
+        raise SettingsNotApplied("; ".join(differing), IGNORES_ARGUMENTS, key=("task",))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    put_into(trainer.model, plan.precision)
     if plan.precision == "fp16" and setup.allow_fp16_on_cpu:
         enable_fp16_on_cpu(trainer)
     scaler = trainer.accelerator.scaler
     scale = float(scaler.get_scale()) if scaler is not None else FP16_INITIAL_SCALE
-    judge = Judge(setup.rules, plan.horizon, workload.chance_loss, scale)
-    guard = Guard(trainer, _stop_on_finding(judge), LossReference(trainer))
+    judge = Judge(setup.rules, plan.horizon, setup.chance_loss_of(workload), scale)
+    reference = LossReference(trainer, Ranks.of(trainer), mends=setup.accumulation == "fix")
+    guard = Guard(trainer, _stop_on_finding(judge, scaler), reference, form=setup.guard)
     clock = _Clock(plan.horizon)
     trainer.add_callback(clock)
     if plan.ramp_from is not None:
         trainer.add_callback(_Ramp(plan))
-    return LiveTrial(plan, guard, AutocastProbe(trainer.model, trainer.args.device.type), clock)
+    return LiveTrial(plan, guard, ForwardProbe(trainer.model, trainer.args.device), clock)
 
 
-def _stop_on_finding(judge: Judge) -> Callable[[GuardLog], None]:
-    def on_update(log: GuardLog) -> None:
+def _stop_on_finding(judge: Judge, scaler: Any) -> Callable[[GuardLog], int | None]:
+    def on_update(log: GuardLog) -> int | None:
         finding = judge.see(log.losses[-1], log.skipped[-1], log.loss_scales[-1])
         if finding:
             raise _Failed(finding)
+        # a loss scale at its floor is looked into on the very weights; nobody asks for those of a divergence
+        return (
+            judge.skips_to_spare(log.loss_scales[-1], scaler.get_backoff_factor())
+            if scaler is not None
+            else None
+        )
 
     return on_update
 

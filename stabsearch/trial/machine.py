@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from functools import cache
@@ -24,3 +25,9 @@ def machine() -> dict[str, str]:
         "transformers": transformers.__version__,
         "stabsearch": __version__,
     }
+
+
+def worker() -> str:
+    """Return the name of this process among all machines, ``host:pid``; of several, of who started them."""
+    pid = os.getppid() if "LOCAL_RANK" in os.environ else os.getpid()
+    return f"{socket.gethostname()}:{pid}"

@@ -14,7 +14,9 @@ from stabsearch.capture.bits import bits, digest
 from stabsearch.capture.buffers import buffers_kept, restore_buffers
 from stabsearch.capture.manifest import Digest
 from stabsearch.capture.micro_batch import MicroBatch, rng_kept
-from stabsearch.trial.precision import autocast_forward, matmul_precision
+from stabsearch.trial.alone import alone, model_alone
+from stabsearch.trial.checkpointing import recompute_like
+from stabsearch.trial.precision import running_in
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -83,22 +85,29 @@ class Rerun:
         """Return what the Trainer's own model gives, prepared as it is, with this fp16 loss scale."""
         trainer: Any = self.trainer
         scale = loss_scale if trainer.accelerator.scaler is not None else None
-        return self._seen(trainer.model_wrapped, scale)
+        return self._seen(model_alone(trainer), scale)
 
-    def seen(self, model: torch.nn.Module, precision: Precision, loss_scale: float | None = None) -> Seen:
-        """Return what a model gives in some precision.
+    def seen(
+        self, model: torch.nn.Module, precision: Precision, loss_scale: float | None = None, *,
+        keeps_weights: bool = False,
+    ) -> Seen:  # fmt: skip
+        """Return what a model gives in some precision; its weights are the very ones of before afterwards.
 
         Args:
             model: on the Trainer's device, without any preparation of Accelerate's.
-            precision: autocast dtype, and that of fp32 matrix products.
+            precision: dtype of weights and of autocast, and the rounding of fp32 matrix products.
             loss_scale: of fp16; None: losses are not scaled.
+            keeps_weights: leave the weights in the dtype they are in, whatever the precision says.
         """
-        with matmul_precision(precision), autocast_forward(model, precision, self.trainer.args.device.type):
+        recompute_like(self.trainer, model)
+        device_type = self.trainer.args.device.type
+        with running_in(model, precision, device_type, keeps_weights=keeps_weights):
             return self._seen(model, loss_scale)
 
     def _seen(self, model: torch.nn.Module, loss_scale: float | None) -> Seen:
         ear = _Ear()
         with ExitStack() as around:
+            around.enter_context(alone(self.trainer, model))
             around.enter_context(rng_kept())
             around.enter_context(buffers_kept(model))
             around.enter_context(_scaler(self.trainer, loss_scale))
@@ -112,8 +121,8 @@ class Rerun:
             except Exception as error:  # noqa: BLE001 - what a step raises is what is asked for
                 ear.error = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
                 error.__traceback__ = None  # it would hold on to every activation
-        seen = ear.seen(model, loss_scale or 1.0)
-        model.zero_grad(set_to_none=True)
+            seen = ear.seen(model, loss_scale or 1.0)
+            model.zero_grad(set_to_none=True)
         return seen
 
     def _step(self, model: torch.nn.Module, micro_batch: MicroBatch, ear: _Ear) -> None:

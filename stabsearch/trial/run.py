@@ -14,9 +14,11 @@ import torch
 
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
+from stabsearch.task.base import surroundings_of
 from stabsearch.trial.ending import decided, raised
 from stabsearch.trial.live import LiveTrial, set_up
-from stabsearch.trial.machine import machine
+from stabsearch.trial.machine import machine, worker
+from stabsearch.trial.not_applied import SettingsNotApplied
 from stabsearch.trial.precision import matmul_precision
 
 if TYPE_CHECKING:
@@ -35,14 +37,28 @@ def run_trial(plan: TrialPlan, workload: Workload, setup: TrialSetup) -> TrialRe
 
 def run_trial_of(plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup) -> TrialRecord:
     """Return the record of one trial on a workload that may still have to be built."""
+    return trial_ended(plan, build, setup).record
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that is over."""
+
+    record: TrialRecord
+    has_raised: bool
+    """It ended where it stood: other processes that train with this one wait for it in vain."""
+
+
+def trial_ended(plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup) -> Ended:
+    """Return what became of a trial, and whether it was by an error."""
     trial = _Trial(plan, setup, TrialRecord(plan, Outcome.CRASHED, started_at=time.time()))
     try:
-        record = trial.run(build)
+        ended = Ended(trial.run(build), has_raised=False)
     except Exception as error:  # noqa: BLE001 - the one place where a trial's crash becomes a record
-        record = trial.broken(error)
+        ended = Ended(trial.broken(error), has_raised=True)
     del trial
     _free()
-    return record
+    return ended
 
 
 @dataclass
@@ -61,10 +77,11 @@ class _Trial:
 
     def run(self, build: Callable[[], Workload]) -> TrialRecord:
         torch.set_num_threads(self.setup.num_threads)
-        self.blank = replace(self.blank, machine=machine())
+        self.blank = replace(self.blank, machine=machine(), worker=worker())
         self.workload = workload = build()
-        self.blank = replace(self.blank, chance_loss=workload.chance_loss)
+        self.blank = replace(self.blank, chance_loss=self.setup.chance_loss_of(workload))
         with (
+            surroundings_of(workload),
             matmul_precision(self.plan.precision),
             tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
         ):
@@ -79,14 +96,16 @@ class _Trial:
         if record.outcome is Outcome.OOM or live is None or workload is None or isinstance(error, UserError):
             return record
         try:
-            return raised(record, live, workload, self.setup, error)
+            with surroundings_of(workload):
+                return raised(record, live, workload, self.setup, error)
         except Exception:  # noqa: BLE001 - a crash that cannot be explained is still a crash
             return record
 
 
 def _broken(record: TrialRecord, error: Exception) -> TrialRecord:
     outcome = Outcome.OOM if _is_out_of_memory(error) else Outcome.CRASHED
-    return replace(record, outcome=outcome, cause=Cause.UNKNOWN, message=_message(error))
+    cause = Cause.SETTINGS_NOT_APPLIED if isinstance(error, SettingsNotApplied) else Cause.UNKNOWN
+    return replace(record, outcome=outcome, cause=cause, message=_message(error))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from stabsearch.records import Stage, TrialPlan
 from stabsearch.records.sharpness import Sharpness, as_sharpness
+from stabsearch.task.base import surroundings_of
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.hessian import Hessian
@@ -48,10 +49,14 @@ def measure_sharpness(
     assert num_steps >= 1, "the second measurement comes after a step"
     # a vehicle for the arguments that trials get; it never becomes a record
     plan = TrialPlan(0, Stage.CANARY, learning_rate, 0, 0.0, "fp32", seed, seed, horizon=num_steps + 1)
-    meter = _Meter(plan, num_products)
+    meter = _Meter(plan, num_products, setup.accumulation == "fix")
     torch.set_num_threads(setup.num_threads)
     try:
-        with matmul_precision("fp32"), tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
+        with (
+            surroundings_of(workload),
+            matmul_precision("fp32"),
+            tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
+        ):
             arguments = trial_arguments(plan, replace(setup, schedule="hold"), folder)
             meter.train(workload.trainer(arguments, seed))
     except (RuntimeError, TrainingBroke, _NotAdam) as error:  # no double backward, out of memory
@@ -74,6 +79,8 @@ class _Meter:
 
     plan: TrialPlan
     num_products: int
+    mends: bool
+    """Of a loss that accumulation multiplies: it is divided, as trials do."""
     found: list[float] = field(default_factory=list)
     """Largest eigenvalue before the first update, then before the last one."""
     beta1: float = math.nan
@@ -91,7 +98,11 @@ class _Meter:
 
     def train(self, trainer: Any) -> None:
         """Train and measure; whatever goes wrong is raised."""
-        guard = Guard(trainer, lambda log: self._look(trainer, guard, log), LossReference(trainer))
+        # in the plain form, for the gradients and the optimizer of the very update are asked
+        guard = Guard(
+            trainer, lambda log: self._look(trainer, guard, log),
+            LossReference(trainer, mends=self.mends), form="plain",
+        )  # fmt: skip
         set_seed(self.plan.model_seed)
         with contextlib.suppress(_Measured):
             trainer.train()

@@ -14,7 +14,8 @@ from transformers.trainer_utils import TrainOutput
 
 from stabsearch.capture.manifest import Digest
 from stabsearch.capture.store import BundleStore, Kept
-from stabsearch.capture.weights import nonfinite_weights
+from stabsearch.capture.weights import first_nonfinite_weight, nonfinite_weights
+from stabsearch.trial.attribution import is_bad_alone
 from stabsearch.trial.guard import BadNumber
 from stabsearch.trial.instrument import Guard, TrainingBroke
 from stabsearch.trial.keeping import Told, keep_bundle
@@ -78,7 +79,8 @@ class _Watcher:
         self._on_failure = on_failure
         self._store = BundleStore(Path(bundle_dir), int(max_gib * 2**30)) if bundle_dir is not None else None
         shows_mean = trainer.args.logging_nan_inf_filter
-        self.guard = Guard(trainer, on_bad=self._on_bad)
+        # a bad update can be left out only before it is taken
+        self.guard = Guard(trainer, on_bad=self._on_bad, form="plain" if on_failure == "warn" else "auto")
         if on_failure == "warn":
             trainer.args.logging_nan_inf_filter = shows_mean  # one NaN would fill every later log
         for name, refused in (
@@ -89,8 +91,8 @@ class _Watcher:
         trainer.callback_handler.callbacks.insert(0, _AtTheEnd(self))  # before those that publish the model
 
     def _on_bad(self, bad: BadNumber) -> None:
-        names = self._spoiled()
-        kept = self._keep(bad)
+        names = nonfinite_weights(self.guard.trainer.model)
+        kept = self._kept_by_one(bad)
         notes = [_bad_before(names)] if names else []
         if kept.folder is None and kept.note:
             notes.append(f"its batch is not kept: {kept.note}")
@@ -100,20 +102,23 @@ class _Watcher:
             notes.append(f"its batch is kept in {kept.folder}")
         warnings.warn("; ".join([f"{bad.message}: update left out", *notes]), NonfiniteUpdate, stacklevel=2)
 
-    def _spoiled(self) -> list[str]:
-        trainer = self.guard.trainer
-        # weights that are shared out can be asked only by all processes at once, and this may be one of them
-        return [] if trainer.accelerator.num_processes > 1 else nonfinite_weights(trainer.model)
+    def _kept_by_one(self, bad: BadNumber) -> Kept:
+        """Return where the batch is kept: of several processes, by the one whose numbers were bad."""
+        ranks = self.guard.ranks
+        if self._store is None or ranks.number == 1:
+            return self._keep(bad)
+        whose = ranks.first(is_bad_alone(self.guard)) if bad.process is None else bad.process
+        return ranks.told_by(whose, self._keep(bad) if ranks.index == whose else Kept(None))
 
     def _keep(self, bad: BadNumber) -> Kept:
         if self._store is None:
             return Kept(None)
+        if self.guard.ranks.is_sharded:
+            return Kept(None, "each process holds a part of the weights only")
         told = Told(again=self._digest)
         return keep_bundle(self.guard, self._store, f"step-{bad.step:06d}", told)
 
     def _digest(self) -> Digest:
-        if self.guard.trainer.accelerator.num_processes > 1:
-            return Digest()  # the forward of one process would wait for the others for ever
         update = self.guard.suspect
         with self.guard.paused():
             return Rerun(self.guard.trainer, update.window).as_trained(update.loss_scale).digest
@@ -133,18 +138,25 @@ class _Watcher:
         Raises:
             TrainingBroke: they are not, and the training is to end so.
         """
+        self.guard.settle()
         trainer, log = self.guard.trainer, self.guard.log
-        names = nonfinite_weights(trainer.model)
-        if not names:
+        spoiled = self._spoiled()
+        if spoiled is None:
             return True
-        weight = trainer.model.get_parameter(names[0]).detach()
-        value = float(weight[~weight.isfinite()][0])
+        name, value = spoiled
         log.bad = BadNumber("weight", trainer.state.global_step, log.micro_batches, value)
         # a training that was to stop without an exception is over: what follows it shall not raise either
         if self._on_failure == "raise" or (self._on_failure == "stop" and trainer.is_in_train):
             raise TrainingBroke(log.bad)
-        warnings.warn(f"{log.bad.message}, in {names[0]}: {otherwise}", NonfiniteUpdate, stacklevel=3)
+        warnings.warn(f"{log.bad.message}, in {name}: {otherwise}", NonfiniteUpdate, stacklevel=3)
         return False
+
+    def _spoiled(self) -> tuple[str, float] | None:
+        """Return the first weight that is not finite and a number of it; None when all are."""
+        found, ranks = first_nonfinite_weight(self.guard.trainer.model), self.guard.ranks
+        if not ranks.is_sharded:
+            return found
+        return ranks.told_by(ranks.first(found is not None), found)
 
 
 class _AtTheEnd(TrainerCallback):  # type: ignore[misc]

@@ -206,8 +206,8 @@ def test_nothing_is_unpickled(folder: Path, tmp_path: Path, name: str) -> None:
         ("[" * 100_000, "is damaged: "),
         ("[]", "describes no bundle"),
         ('{"format": "other", "version": 1}', "describes no bundle"),
-        ('{"format": "stabsearch-bundle"}', "is a bundle of version None, this stabsearch reads version 1"),
-        ('{"format": "stabsearch-bundle", "version": 2}', "is a bundle of version 2, this stabsearch reads"),
+        ('{"format": "stabsearch-bundle"}', "is a bundle of version None, this stabsearch reads versions 1"),
+        ('{"format": "stabsearch-bundle", "version": 3}', "is a bundle of version 3, this stabsearch reads"),
         (
             '{"format": "stabsearch-bundle", "version": "1"}',
             "is a bundle of version '1', this stabsearch reads",

@@ -162,7 +162,7 @@ def test_bad_input_is_two_lines(stabsearch: Command, poisoned: Path, own: Path, 
     assert "no bundle at" in wrong(stabsearch, tmp_path)
     assert "it holds rows" in wrong(stabsearch, poisoned, "--row", 99)
     assert "a watched training keeps none" in wrong(stabsearch, poisoned, "--weights", "initial")
-    assert "(known: fp32, tf32, bf16, fp16)" in wrong(stabsearch, poisoned, "--precision", "fp8")
+    assert "(known: fp32, tf32, bf16, bf16-pure, fp16)" in wrong(stabsearch, poisoned, "--precision", "fp8")
     assert "(known: cpu, cuda)" in wrong(stabsearch, poisoned, "--device", "tpu")
     assert "--trust-code" in wrong(stabsearch, own)
     assert "neither captured nor initial" in stabsearch("replay", poisoned, "--weights", "last").err

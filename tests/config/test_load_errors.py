@@ -17,8 +17,8 @@ from stabsearch.errors import ExitCode, UserError
 START = "name: a\ntask: {type: quickstart}\ntraining: {max_steps: 400}\n"
 TEXTS = "name: a\ntraining: {max_steps: 400}\ntask:\n  type: sequence-classification\n"
 TOP_KEYS = (
-    "bad_batches, budget, name, outcomes, output_dir, resources, risk, search, seed, study, task, "
-    "tracking, training"
+    "accumulation, bad_batches, budget, name, outcomes, output_dir, peft, resources, risk, search, seed, "
+    "study, task, tracking, training"
 )
 INIT = "`stabsearch init PATH` writes a commented sweep to start from"
 
@@ -43,7 +43,8 @@ TASKS = (
 BAD = [
     pytest.param(
         START + "search:\n  precision:\n  - fp32\n  - bf16\n  - fp61\n",
-        "sweep.yaml:8: search.precision[2]: unknown precision 'fp61' (known: bf16, fp16, fp32, tf32)",
+        "sweep.yaml:8: search.precision[2]: unknown precision 'fp61' "
+        "(known: bf16, bf16-pure, fp16, fp32, tf32)",
         "did you mean 'fp16'?",
         id="unknown precision",
     ),
@@ -105,6 +106,25 @@ BAD = [
         id="wrong type",
     ),
     pytest.param(
+        START + "resources: {gpus_per_trial: 1.5}\n",
+        "sweep.yaml:4: resources.gpus_per_trial: a trial has a share of one GPU, or whole GPUs, got 1.5",
+        "write 1 or 2",
+        id="a GPU and a half",
+    ),
+    pytest.param(
+        START + "resources: {gpus_per_trial: 2, processes_per_trial: 4}\n",
+        "sweep.yaml:4: resources.processes_per_trial: each process has a GPU of its own: "
+        "4 processes on 2 GPUs",
+        "remove it, or set gpus_per_trial: 4",
+        id="processes that share a GPU",
+    ),
+    pytest.param(
+        START.replace("max_steps: 400", "max_steps: 400, fsdp: true"),
+        "sweep.yaml:3: training.fsdp: fsdp shares the weights out over GPUs, and trials have 0",
+        "set resources.gpus_per_trial: 2 or more, or remove it",
+        id="FSDP on a CPU",
+    ),
+    pytest.param(
         START + "budget: {trials: '10'}\n",
         "sweep.yaml:4: budget.trials: must be a whole number above 0, got '10'",
         "write 10",
@@ -148,7 +168,7 @@ BAD = [
     ),
     pytest.param(
         START + "search: {precision: bf16}\n",
-        "sweep.yaml:4: search.precision: must be a list of bf16, fp16, fp32 or tf32, got 'bf16'",
+        "sweep.yaml:4: search.precision: must be a list of bf16, bf16-pure, fp16, fp32 or tf32, got 'bf16'",
         "write precision: [bf16]",
         id="value for a list",
     ),

@@ -77,7 +77,7 @@ BAD = [
     (
         "search.precision=[fp32, fp61]",
         "--set search.precision=[fp32, fp61]: search.precision[1]: unknown precision 'fp61' "
-        "(known: bf16, fp16, fp32, tf32)",
+        "(known: bf16, bf16-pure, fp16, fp32, tf32)",
         "did you mean 'fp16'?",
     ),
     (

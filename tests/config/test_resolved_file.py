@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from stabsearch.config import Sweep, difference, identity, load_sweep, resolved_text
 from stabsearch.config.document import parse
-from stabsearch.config.model import SEARCHED_ARGUMENTS, Training
+from stabsearch.config.model import Training
 from stabsearch.config.schema import all_properties, places_of
+from stabsearch.config.search import SEARCHED_ARGUMENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,8 @@ def sweep_of(**parts: Any) -> Sweep:
 
 def test_every_default_is_written_out() -> None:
     """The file says what was run, also when a later version has other defaults."""
-    written = yaml.safe_load(resolved_text(sweep_of()))
+    assert yaml.safe_load(resolved_text(sweep_of()))["peft"] is None
+    written = yaml.safe_load(resolved_text(sweep_of(peft={})))
     for key, _ in all_properties():
         if key[0] != "task":
             part = written
@@ -192,6 +194,8 @@ OTHER = [
     ({"resources": {"allow_fp16_on_cpu": True}}, ["resources.allow_fp16_on_cpu: false -> true"]),
     ({"training": {"max_steps": 400, "weight_decay": 0.1}}, ["training.weight_decay: not set -> 0.1"]),
     ({"outcomes": {"smoothing": 0.9}}, ["outcomes.smoothing: 0.8 -> 0.9"]),
+    # more GPUs train on larger batches
+    ({"resources": {"gpus_per_trial": 2}}, ["resources.processes_per_trial: 1 -> 2"]),
     ({"study": {"storage": "sqlite:///x.db"}}, ["study.storage: null -> sqlite:///x.db"]),
 ]  # fmt: skip
 
@@ -216,5 +220,5 @@ def test_the_identity_leaves_out_nothing_else() -> None:
     kept = identity(sweep_of())
     assert "output_dir" not in kept
     assert "tracking" not in kept
-    assert kept["resources"] == {"allow_fp16_on_cpu": False}
+    assert kept["resources"] == {"allow_fp16_on_cpu": False, "processes_per_trial": 1}
     assert sorted(kept["budget"]) == ["horizon", "schedule"]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from fresh_process import Said
 from odd_models import NormedClassifier, OddConfig, RootTrainer, SteepClassifier, Weighted, squared_loss
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from replay_samples import (
     SEQ2SEQ,
     Task,
@@ -35,6 +36,29 @@ def steep() -> PreTrainedModel:
     return SteepClassifier(OddConfig())
 
 
+def frozen_bert() -> PreTrainedModel:
+    model = bert()
+    model.bert.embeddings.requires_grad_(False)
+    return model
+
+
+def lora(make: Any, kind: str | None, **fields: Any) -> Any:
+    """Return a maker of a model with adapters, as a user's code makes it."""
+    values = {"r": 2, "lora_dropout": 0.1, "task_type": kind, **fields}
+    return lambda: get_peft_model(make(), LoraConfig(**values))
+
+
+def two_adapters() -> Any:
+    model = lora(bert, None, target_modules=["query"])()
+    model.add_adapter("second", LoraConfig(r=3, target_modules=["value"]))
+    model.base_model.set_adapter(["default", "second"])
+    return model
+
+
+def prompted() -> Any:
+    return get_peft_model(llama(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
+
+
 def weighted(index: int) -> dict[str, Any]:
     return Weighted()[index]
 
@@ -45,6 +69,10 @@ def heavy(index: int) -> dict[str, Any]:
 
 FP16 = {"precision": "fp16", "learning_rate": 30.0}
 """Drifts out of half precision, and not out of float32."""
+
+
+TO_INFINITY = {"learning_rate": 1e39}
+"""Takes the trained weights out of range at once: models that normalise bear anything less of adapters."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +95,9 @@ ROOT = Task(bert, heavy, RootTrainer, change_row={13: {"weight": 0.0}})
 CASES = {
     "fp32": Case(Task()),
     "bf16": Case(Task(), plan(precision="bf16")),
+    "bf16-pure": Case(Task(), plan(precision="bf16-pure")),
+    "llama bf16-pure": Case(Task(llama, written), plan(precision="bf16-pure"), THREE),
+    "statistics bf16-pure": Case(POISONED, plan(precision="bf16-pure", learning_rate=1e-2), THREE, *DATA),
     "fp16": Case(Task(), plan(**FP16), cause=Cause.PRECISION_AFTER_DRIFT),
     "fp16 accumulated": Case(Task(), plan(**FP16), THREE, cause=Cause.PRECISION_AFTER_DRIFT),
     "accumulated": Case(Task(), training=THREE),
@@ -93,6 +124,30 @@ CASES = {
     "statistics fp16": Case(POISONED, plan(precision="fp16", learning_rate=1e-2), THREE, *DATA),
     "gradient": Case(ROOT, plan(learning_rate=1e-2), THREE, *DATA),
     "gradient bf16": Case(ROOT, plan(learning_rate=1e-2, precision="bf16"), THREE, *DATA),
+    "frozen": Case(Task(frozen_bert), training=THREE),
+    "lora": Case(Task(lora(bert, "SEQ_CLS", use_dora=True)), plan(**TO_INFINITY), THREE),
+    "lora in all layers": Case(Task(lora(llama, "CAUSAL_LM", target_modules="all-linear"), written),
+                               plan(**TO_INFINITY, precision="bf16"), THREE),
+    "lora smoothed": Case(Task(lora(llama, "CAUSAL_LM", use_rslora=True), written), plan(**TO_INFINITY),
+                          {"label_smoothing_factor": 0.1, **THREE}),
+    "lora bf16-pure": Case(Task(lora(llama, "CAUSAL_LM", init_lora_weights="pissa"), written),
+                           plan(**TO_INFINITY, precision="bf16-pure")),
+    "lora masked": Case(Task(lora(bert_masked, None, target_modules=["query"]), written),
+                        plan(**TO_INFINITY)),
+    "lora regression": Case(
+        Task(lora(bert_regression, "SEQ_CLS"), measured, change_row={13: {"labels": float("nan")}}),
+        plan(learning_rate=1e-3), THREE, *DATA,
+    ),
+    "two adapters": Case(Task(two_adapters), plan(**TO_INFINITY), THREE),
+    "prompt tuning": Case(Task(prompted, written), plan(**TO_INFINITY)),
+    "recomputed": Case(Task(), training={"activation_checkpointing": True, **THREE}),
+    "recomputed fp16": Case(
+        Task(), plan(**FP16), {"activation_checkpointing": True, **THREE}, cause=Cause.PRECISION_AFTER_DRIFT
+    ),
+    "recomputed lora": Case(
+        Task(lora(llama, "CAUSAL_LM"), written), plan(**TO_INFINITY),
+        {"activation_checkpointing": True, "activation_checkpointing_kwargs": {"use_reentrant": True}},
+    ),
     "scale floor": Case(
         Task(steep, weighted, num_rows=90), plan(precision="fp16", learning_rate=1e-3, horizon=24), {},
         Outcome.SCALE_FLOOR, Cause.PRECISION_AT_INIT,
@@ -102,6 +157,8 @@ TRUSTED = ("--trust-code", "--json")
 CHANGED = {
     "fp16 in bf16": ("fp16", "--precision", "bf16"),
     "fp16 in fp32": ("fp16", "--precision", "fp32"),
+    "bf16-pure in fp32": ("bf16-pure", "--precision", "fp32"),
+    "bf16-pure on initial weights": ("bf16-pure", "--weights", "initial"),
     "initial weights": ("fp32", "--weights", "initial"),
     "poisoned on initial weights": ("statistics", "--weights", "initial"),
     "initial weights in bf16": ("label out of range", "--weights", "initial", "--precision", "bf16"),

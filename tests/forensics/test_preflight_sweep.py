@@ -137,6 +137,31 @@ def test_findings_of_a_task_without_columns_point_at_the_task() -> None:
     assert finding.key == ("task",)
 
 
+def test_a_multiplied_loss_is_a_warning_unless_it_is_mended(sweep: Make) -> None:
+    """Told to mend it, the sweep says what the full run needs then."""
+    training = {"max_steps": 50, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+    (reported,) = preflight(sweep(training=training)).findings
+    assert (reported.rule, reported.severity.value) == ("STAB-M007", "warning")
+    assert reported.hint.endswith("accumulation: fix")
+    (mended,) = preflight(sweep(training=training, accumulation="fix")).findings
+    assert (mended.rule, mended.severity.value) == ("STAB-M007", "info")
+    assert mended.message.endswith("4 times too large; trials have them divided")
+    assert mended.hint == "the full run needs trainer.loss_is_scaled_for_ga = False, too"
+
+
+def test_adapters_are_looked_at_as_trials_will_train_them(sweep: Make) -> None:
+    """The workload that is handed on has them; layers that are not there are the sweep's fault."""
+    found = preflight(sweep(peft={"r": 4}))
+    assert found.findings == ()
+    assert found.workload is not None
+    names = [name for name, weight in found.workload.model(0).named_parameters() if weight.requires_grad]
+    assert any("lora_A" in name for name in names)
+    assert not any("embeddings" in name for name in names)
+    with pytest.raises(UserError, match="no layer whose name ends in 'qeury'") as raised:
+        preflight(sweep(peft={"target_modules": ["qeury"]}))
+    assert (raised.value.hint, raised.value.key) == ("did you mean 'query'?", ("peft", "target_modules", 0))
+
+
 def test_a_tracking_server_that_does_not_answer_is_no_verdict(sweep: Make) -> None:
     """The machine is at fault: the sweep could not be judged."""
     with socket.socket() as free:

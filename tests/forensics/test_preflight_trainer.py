@@ -312,6 +312,9 @@ def test_half_precision_weights() -> None:
         ("STAB-O002", "error"),
     }
     assert [finding.severity.value for finding in look(class_rows(), bert().bfloat16())] == ["warning"]
+    meant = {"precisions": ("bf16-pure",)}
+    assert look(class_rows(), bert().bfloat16(), **meant) == []
+    assert ids_of(look(class_rows(), bert().half(), **meant)) >= {"STAB-M003"}
 
 
 def test_a_mask_upside_down_is_an_error() -> None:

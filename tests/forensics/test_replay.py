@@ -66,6 +66,22 @@ def test_an_overflow_of_half_precision_is_gone_in_another(captured: Captured) ->
     assert captured.said["fp16 in bf16"].data["origin"] is None
 
 
+def test_pure_half_precision_comes_back_in_its_own_dtype(captured: Captured) -> None:
+    """Weights are stored and run as they were trained; another precision takes a copy in its own."""
+    bundle = read_bundle(captured.bundles["bf16-pure"])
+    assert bundle.manifest.numerics.precision == "bf16-pure"
+    for which in ("captured", "initial"):
+        assert {value.dtype for value in bundle.weights(which).values() if value.is_floating_point()} == {
+            torch.bfloat16
+        }
+    found = captured.said["bf16-pure in fp32"].data
+    assert (found["verdict"], found["replayed"]["precision"]) == ("reproduced", "fp32")
+    assert changed(captured, "bf16-pure on initial weights") == (1, "not reproduced")
+    as_captured, same = (replay(bundle, Options(precision=name)) for name in (None, "bf16-pure"))
+    assert as_captured.seen.digest == same.seen.digest
+    assert as_captured.seen.digest.outputs != replay(bundle, Options(precision="fp32")).seen.digest.outputs
+
+
 def test_initial_weights_tell_data_from_training(captured: Captured) -> None:
     """What training did is not there yet; a poisoned row is."""
     assert changed(captured, "initial weights") == (1, "not reproduced")
@@ -168,9 +184,9 @@ def test_every_run_starts_from_the_stored_statistics(
     seen: list[Any] = []
     original = Rerun.seen
 
-    def note(self: Rerun, model: Any, *rest: Any) -> Any:
+    def note(self: Rerun, model: Any, *rest: Any, **named: Any) -> Any:
         seen.append(model.scale.clone())
-        return original(self, model, *rest)
+        return original(self, model, *rest, **named)
 
     monkeypatch.setattr(Rerun, "seen", note)
     replay(read_bundle(captured.bundles["statistics"]), Options(trust_code=True))
@@ -196,9 +212,9 @@ def test_deterministic_algorithms_are_set_as_captured(
     settings: list[tuple[bool, int]] = []
     original = Rerun.seen
 
-    def note(self: Rerun, *rest: Any) -> Any:
+    def note(self: Rerun, *rest: Any, **named: Any) -> Any:
         settings.append((torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()))
-        return original(self, *rest)
+        return original(self, *rest, **named)
 
     monkeypatch.setattr(Rerun, "seen", note)
     bundle = read_bundle(captured.bundles["fp32"])

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from stabsearch.capture.bundle import BATCH, Bundle, read_bundle
 from stabsearch.capture.manifest import MANIFEST
+from stabsearch.forensics.replay import Options, replay
 from stabsearch.forensics.reproducer import reproducer
 
 PROGRAM = """
@@ -59,6 +60,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 EXTRA = {
     "initial": ("fp32", "--weights", "initial"),
     "bf16": ("fp16", "--precision", "bf16"),
+    "pure in fp32": ("bf16-pure", "--precision", "fp32"),
+    "initial in pure": ("llama", "--precision", "bf16-pure", "--weights", "initial"),
     "initial fp16": ("fp16", "--weights", "initial"),
     "data on initial weights": ("statistics", "--weights", "initial"),
 }
@@ -124,6 +127,20 @@ def test_one_thing_can_be_changed(ran: dict[str, Ran]) -> None:
     assert (ran["data on initial weights changed"].code, ran["data on initial weights changed"].verdict) == (
         0, "reproduced",
     )  # fmt: skip
+
+
+def test_weights_are_in_the_dtype_that_a_precision_asks_for(captured: Captured, ran: dict[str, Ran]) -> None:
+    """A pure half-precision step on float32 copies of its weights; and a float32 step in pure bfloat16,
+    whose rotary frequencies stay in float32."""
+    bits = list(read_bundle(captured.bundles["bf16-pure"]).manifest.digest.loss_bits)
+    assert ran["pure in fp32 changed"].verdict.startswith("reproduced")
+    assert ran["bf16-pure"].loss_bits == bits
+    llama = read_bundle(captured.bundles["llama"])
+    pure, mixed = (
+        replay(llama, Options(precision=precision, weights="initial")).seen.digest.loss_bits
+        for precision in ("bf16-pure", "bf16")
+    )
+    assert ran["initial in pure changed"].loss_bits == list(pure) != list(mixed)
 
 
 def test_the_loss_scale_is_that_of_the_step(ran: dict[str, Ran]) -> None:

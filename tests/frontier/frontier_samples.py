@@ -19,8 +19,12 @@ Row = tuple[float, Context, bool]
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
     """Return a trial table from (log10 learning rate, context, failed) rows."""
-    data = [(10.0**x, *context, "diverged" if failed else "stable") for x, context, failed in rows]
-    return pd.DataFrame(data, columns=COLUMNS)
+    data = [
+        {"learning_rate": 10.0**x, **context.settings, "outcome": "diverged" if failed else "stable"}
+        for x, context, failed in rows
+    ]
+    further = dict.fromkeys(name for _, context, _ in rows for name in context.further)
+    return pd.DataFrame(data, columns=[*COLUMNS, *further])
 
 
 def bracket(context: Context, boundary: float) -> list[Row]:

@@ -25,7 +25,8 @@ def plan_of(
     number: int, rate: float, stage: Stage = Stage.SEARCH, context: Context = FP32, **changes: Any
 ) -> TrialPlan:
     """Return a plan in a context."""
-    plan = TrialPlan(number, stage, rate, *context[1:], context.precision, number, 0, HORIZON)  # type: ignore[arg-type]
+    settings: dict[str, Any] = context.settings
+    plan = TrialPlan(number, stage, rate, model_seed=number, data_seed=0, horizon=HORIZON, **settings)
     return replace(plan, **changes)
 
 

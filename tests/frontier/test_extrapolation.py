@@ -46,5 +46,5 @@ def test_contexts_without_a_frontier_have_none_over_the_full_run() -> None:
     """Dead ones, and those of which too little is known."""
     dead = [record_of(plan_of(20 + i, 1e-5 * (1 + i), context=BF16), Outcome.NONFINITE) for i in range(16)]
     found = extrapolated(fitted([*searched(), *dead], (FP32, BF16)), 0.2)
-    assert [each.precision for each in found] == ["fp32"]
+    assert [each.context for each in found] == [FP32]
     assert extrapolated(fitted([]), 0.2) == ()

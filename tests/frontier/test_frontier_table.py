@@ -157,7 +157,7 @@ def test_predictions_rise_with_the_rate_and_lie_in_their_intervals() -> None:
 def test_at_the_frontier_the_failure_probability_is_near_the_risk() -> None:
     """That is what the frontier is defined by."""
     frontier = fit(table(bracket(FP32, -4.0)), 0.1, RANGE)
-    at = pd.DataFrame([(frontier.table.loc[0, "lr_safe"], *FP32)], columns=COLUMNS[:4])
+    at = pd.DataFrame([{"learning_rate": frontier.table.loc[0, "lr_safe"], **FP32.settings}])
     assert 0.05 < frontier.predict(at)["failure_probability"].iloc[0] < 0.25
 
 

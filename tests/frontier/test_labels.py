@@ -80,6 +80,15 @@ def test_late_learners_are_untrained_where_an_early_one_was_lucky() -> None:
     assert found[10:] == [*[UNTRAINED] * 3, COLLAPSED]
 
 
+def test_frequencies_alone_are_no_progress_of_a_language_model() -> None:
+    """It starts at the logarithm of its vocabulary, far above the loss of guessing tokens by frequency."""
+    start, chance, best = 7.6, 5.6, 4.6
+    way_down = [(1e-3, best), (1e-2, chance), (1e-5, 6.6), (2e-3, 4.65)]
+    found = labels(*(replace(trial(i, rate, [*line(start, end, 10), *[end] * 30]), chance_loss=chance)
+                     for i, (rate, end) in enumerate(way_down)))  # fmt: skip
+    assert found == [CLEAN, COLLAPSED, UNTRAINED, CLEAN]
+
+
 def test_a_slow_trial_is_untrained_and_never_collapsed() -> None:
     """A loss that creeps down because of a low learning rate proves no instability."""
     assert labels(LEARNER, trial(1, 1e-5, line(CHANCE, 0.97)), trial(2, 1e-6, [CHANCE] * STEPS)) == [

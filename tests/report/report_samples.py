@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -125,8 +126,7 @@ def make_search(sweep: Sweep, num_trials: int, seed: int = 0) -> list[TrialRecor
         outcome = Outcome.OOM if dice.random() < 0.02 else outcome
         records.append(
             make_trial(
-                number, outcome, learning_rate=rate, warmup_steps=context.warmup_steps,
-                max_grad_norm=context.max_grad_norm, precision=context.precision,
+                number, outcome, learning_rate=rate, **context.settings,
                 stage=Stage.CANARY if number == 0 else Stage.SEARCH,
             )
         )  # fmt: skip
@@ -136,18 +136,18 @@ def make_search(sweep: Sweep, num_trials: int, seed: int = 0) -> list[TrialRecor
 def contexts_of(sweep: Sweep) -> list[Context]:
     """Every combination, with warmup taken as steps."""
     search = sweep.search
-    return [
-        Context(precision, int(warmup), clip)
-        for precision in search.precision
-        for warmup in search.warmup
-        for clip in search.max_grad_norm
-    ]
+    warmups = [int(warmup) for warmup in search.warmup]
+    values = search.precision, warmups, search.max_grad_norm, *search.further.values()
+    names = [*Context._fields[:3], *search.further]
+    return [Context.of(dict(zip(names, each, strict=True))) for each in itertools.product(*values)]
 
 
 def boundary_of(context: Context, contexts: list[Context]) -> float:
     """The true boundary of a context in these samples."""
     warmups = sorted({one.warmup_steps for one in contexts})
     lift = 0.25 * warmups.index(context.warmup_steps) + (0.3 if context.max_grad_norm else 0)
+    for name, value in context.further.items():
+        lift += 0.2 * sorted({one.further[name] for one in contexts}).index(value)
     return 10 ** (-2.6 + lift - (0.15 if context.precision == "bf16" else 0))
 
 

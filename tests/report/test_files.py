@@ -79,7 +79,8 @@ def test_the_answer_reads_back_as_it_was(folder: Path, verdict: Verdict) -> None
 
 def test_what_was_assumed_reads_back_as_labelled(folder: Path) -> None:
     """Why the search ended, and the extrapolated frontier with its label, also where an end is open."""
-    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3), Extrapolated("fp32", 0, 0.0, 1e-3, None, 2e-3))
+    wide = Context("fp32", 0, 0.0, adam_beta2=0.95, per_device_train_batch_size=32)
+    far = (Extrapolated(Context("bf16", 100, 1.0), 1e-3, 5e-4, 2e-3), Extrapolated(wide, 1e-3, None, 2e-3))
     answer = make_answer(ended="The search ended.", extrapolated=far)
     write(folder, make_findings(12, answer=answer))
     assert read_answer(folder) == answer

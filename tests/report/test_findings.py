@@ -51,6 +51,17 @@ def test_cost_adds_up() -> None:
     assert cost.span_s == pytest.approx(7.5)
 
 
+def test_what_lies_between_the_trials_of_a_worker_counts() -> None:
+    """Waiting, and explaining a failure, is worker time too; another worker's trials are its own."""
+    one, other = make_trial(0, worker="a:1"), make_trial(2, worker="a:2")
+    after = one.started_at + one.startup_s + one.train_s
+    later = make_trial(1, worker="a:1", started_at=after + 0.5)
+    cost = make_findings(1, records=(later, one, other)).cost
+    assert cost.between_s == pytest.approx(0.5)
+    assert cost.training_share == pytest.approx(9.3 / 11.0)
+    assert cost.share(cost.startup_s) + cost.share(cost.between_s) == pytest.approx(1.7 / 11.0)
+
+
 def test_machines_are_listed_once() -> None:
     """Two hosts stand in one line."""
     trials = (make_trial(0, machine={"host": "b"}), make_trial(1, machine={"host": "a"}))

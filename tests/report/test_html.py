@@ -15,7 +15,7 @@ from report_samples import make_answer, make_findings, make_island, make_ramp, m
 
 from stabsearch.frontier import Verdict
 from stabsearch.frontier.answer import Extrapolated
-from stabsearch.records import Outcome
+from stabsearch.records import Context, Outcome
 from stabsearch.report.findings import Findings
 from stabsearch.report.html import report_html
 from stabsearch.report.markup import tag
@@ -138,7 +138,7 @@ def test_trials_that_contradict_the_frontier_are_ringed() -> None:
 
 def test_says_why_the_search_ended_and_what_is_only_extrapolated() -> None:
     """The label stands in the heading of what was not measured."""
-    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3),)
+    far = (Extrapolated(Context("bf16", 100, 1.0), 1e-3, 5e-4, 2e-3),)
     source = report_html(make_findings(8, answer=make_answer(ended="THE END.", extrapolated=far)))
     assert "THE END." in source
     assert "<h2>Over the full run: extrapolated, not measured</h2>" in source

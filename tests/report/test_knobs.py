@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stabsearch.frontier.effects import FACTORS, Effect
+from stabsearch.records.hyperparameters import HYPERPARAMETERS
 from stabsearch.report.effects_svg import axis_of, effect_figure
 from stabsearch.report.knobs import direction, effect_sentence, fold, setting
 
@@ -45,9 +46,17 @@ def test_only_a_clear_effect_has_a_direction() -> None:
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_every_factor_has_a_name_for_its_values(factor: Any) -> None:
-    """A setting that is switched off says so."""
-    off = "fp32" if factor == "precision" else 0
-    assert setting(factor, off) in {"fp32", "no warmup", "no clip"}
+    """No two values share it, and it says what it is a value of."""
+    row = HYPERPARAMETERS[factor]
+    names = {setting(factor, value) for value in row.examples}
+    assert len(names) == len(row.examples)
+    assert all(row.short in name for name in names)
+
+
+def test_a_setting_that_is_switched_off_says_so() -> None:
+    """Where 0 means none."""
+    assert [setting(name, 0) for name in ("warmup_steps", "max_grad_norm")] == ["no warmup", "no clip"]
+    assert setting("weight_decay", 0.0) == "wd 0"
 
 
 @given(st.floats(1e-5, 1e5))

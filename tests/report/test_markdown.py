@@ -10,7 +10,7 @@ from report_samples import make_answer, make_findings, make_island, make_trial
 
 from stabsearch.frontier import Verdict
 from stabsearch.frontier.answer import Extrapolated
-from stabsearch.records import Outcome
+from stabsearch.records import Context, Outcome
 from stabsearch.report.markdown import escaped, report_markdown
 
 
@@ -24,7 +24,7 @@ def test_escaped_text_is_one_plain_line(text: str) -> None:
 
 def test_keeps_the_order_of_the_page() -> None:
     """Answer, settings, picture, effects, outcomes, confirmation, caveats, trials, cost, environment."""
-    far = (Extrapolated("bf16", 100, 1.0, 1e-3, 5e-4, 2e-3),)
+    far = (Extrapolated(Context("bf16", 100, 1.0), 1e-3, 5e-4, 2e-3),)
     findings = make_findings(12, answer=make_answer(extrapolated=far))
     headings = re.findall(r"^#+ (.*)$", report_markdown(findings), re.MULTILINE)
     assert headings[1:] == [

@@ -40,8 +40,15 @@ def test_names_exactly_one_number_format(precision: str) -> None:
     """At most one format is switched on; tf32 is named only where it is meant."""
     arguments = recommendation(precision, **GPU)
     formats = {name for name in ("bf16", "fp16", "tf32") if arguments.get(name)}
-    assert formats == ({precision} - {"fp32"})
+    assert formats == ({precision} - {"fp32", "bf16-pure"})
     assert ("tf32" in arguments) == (precision == "tf32")
+
+
+@pytest.mark.parametrize(("precision", "is_tf32"), [("fp32", False), ("bf16", False), ("tf32", True)])
+def test_compiling_does_not_bring_tf32_by_the_back_door(precision: str, is_tf32: bool) -> None:
+    """TrainingArguments switch it on together with torch_compile where nothing is said of it."""
+    training = {"max_steps": 5, "torch_compile": True}
+    assert recommendation(precision, training=training, **GPU)["tf32"] is is_tf32
 
 
 def test_a_length_in_epochs_stays_one() -> None:

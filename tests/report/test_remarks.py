@@ -59,7 +59,8 @@ def test_a_flag_says_what_still_holds(changes: dict[str, object], end: str) -> N
 
 def test_an_extrapolated_frontier_says_so_first() -> None:
     """Of the recommended context, with an end that may be open; nothing when there is none."""
-    far = (Extrapolated("fp32", 0, 0.0, 9e-3, 8e-3, 1e-2), Extrapolated("bf16", 100, 1.0, 1e-3, None, 2e-3))
+    fp32, bf16 = Context("fp32", 0, 0.0), Context("bf16", 100, 1.0)
+    far = (Extrapolated(fp32, 9e-3, 8e-3, 1e-2), Extrapolated(bf16, 1e-3, None, 2e-3))
     findings = make_findings(8, answer=make_answer(extrapolated=far))
     text = extrapolated_text(findings)
     assert text.startswith("Extrapolated, not measured: over all 2,000 steps")

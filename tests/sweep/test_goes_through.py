@@ -66,7 +66,7 @@ def test_the_study_alone_tells_how_a_sweep_ended(folder: Path) -> None:
     assert "by its tolerance" in answer.ended
     assert answer.confirmation is not None
     assert answer.confirmation.kind == "stress"
-    assert {each.precision for each in answer.extrapolated} == {"fp32", "bf16"}
+    assert {each.context.precision for each in answer.extrapolated} == {"fp32", "bf16"}
 
 
 def test_asking_for_less_risk_does_not_change_why_the_search_ended(folder: Path) -> None:

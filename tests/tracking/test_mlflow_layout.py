@@ -55,6 +55,17 @@ def test_a_long_series_keeps_its_ends(length: int) -> None:
     assert not length or (kept[0], kept[-1]) == (0, length - 1)
 
 
+def test_half_precision_weights_are_no_argument_and_shown_all_the_same() -> None:
+    """Pure bfloat16 sets no field of TrainingArguments."""
+    record = make_record(4)
+    params = child(replace(record, plan=replace(record.plan, precision="bf16-pure"))).params
+    shown = {name: params[name] for name in ("precision", "bf16", "fp16", "tf32", "parameter_dtype")}
+    assert shown == {
+        "precision": "bf16-pure", "bf16": "False", "fp16": "False", "tf32": "False",
+        "parameter_dtype": "bfloat16",
+    }  # fmt: skip
+
+
 def test_params_have_hugging_face_names() -> None:
     """A run's params are those of TrainingArguments, flat, of the full run."""
     params = child(make_record(4)).params
@@ -66,6 +77,7 @@ def test_params_have_hugging_face_names() -> None:
         "bf16": "True",
         "fp16": "False",
         "tf32": "False",
+        "parameter_dtype": "float32",
         "seed": "7",
         "data_seed": "8",
         "max_steps": "2000",

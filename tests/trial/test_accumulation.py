@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM, Trainer
 from trial_samples import Odd, no_dropout, plan, same_weights, setup, weights
 
-from stabsearch.records import Outcome
+from stabsearch.records import Outcome, TrialRecord
 from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.run import run_trial
@@ -98,6 +98,84 @@ def test_language_models(tiny: RowWorkload, kind: str) -> None:
     workload.kind = kind
     whole, cut = (first_loss(workload, rows, 8 // rows) for rows in (8, 2))
     assert cut == pytest.approx(whole, rel=0.02)
+
+
+def cut_in(workload: Any, rows: int, accumulation: str = "report", **training: Any) -> TrialRecord:
+    """Return a trial whose steps are 8 rows, cut into micro-batches of so many."""
+    sizes = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 8 // rows}
+    told = setup(training={**sizes, **training}, accumulation=accumulation)
+    record = run_trial(plan(horizon=3, learning_rate=1e-4, max_grad_norm=0.0), workload, told)
+    assert record.outcome is Outcome.STABLE, record.message
+    return record
+
+
+def multiple(record: TrialRecord) -> tuple[int, bool]:
+    assert record.effective is not None
+    return record.effective.loss_multiple, record.effective.is_loss_divided
+
+
+@pytest.mark.parametrize("kind", ["heads", "masked"])
+def test_a_multiplied_loss_is_reported(tiny: RowWorkload, kind: str) -> None:
+    """The trial is the user's real run: gradients are 4 times too large, and the record says so."""
+    workload: Any = Odd(tiny, change_model=no_dropout)
+    if kind == "masked":
+        workload = Tokens(tiny, TokenTrainer, rows=Alike())
+    whole, cut = cut_in(workload, 8), cut_in(workload, 2)
+    assert (multiple(whole), multiple(cut)) == ((1, False), (4, False))
+    assert cut.trace.grad_norms[0] == pytest.approx(4 * whole.trace.grad_norms[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["heads", "masked"])
+def test_a_multiplied_loss_is_mended(tiny: RowWorkload, kind: str) -> None:
+    """Told to, the Trainer divides: the update is that of the whole batch, however it is cut."""
+    workload: Any = Odd(tiny, change_model=no_dropout)
+    if kind == "masked":
+        workload = Tokens(tiny, TokenTrainer, rows=Alike())
+    whole = cut_in(workload, 8)
+    for rows in (4, 2):
+        cut = cut_in(workload, rows, "fix")
+        assert multiple(cut) == (1, True)
+        assert cut.trace.losses == pytest.approx(whole.trace.losses, rel=1e-4)
+        assert cut.trace.grad_norms == pytest.approx(whole.trace.grad_norms, rel=1e-3)
+
+
+class Alike(LabelledTokens):
+    """The same number of labels in each row: the mean of means is the mean."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        ids = super().__getitem__(index)["input_ids"]
+        return {"input_ids": ids, "labels": ids}
+
+
+def test_a_loss_that_is_divided_rightly_is_left_alone(tiny: RowWorkload) -> None:
+    """Llama's goes by the number of labels of the whole step: in every bit the same, told or not."""
+    workload = Tokens(tiny, TokenTrainer, rows=LabelledTokens())
+    workload.kind = "causal"
+    told, untold = (cut_in(workload, 2, accumulation) for accumulation in ("fix", "report"))
+    assert multiple(told) == multiple(untold) == (1, False)
+    assert told.trace == untold.trace
+    assert {trainer.loss_is_scaled_for_ga for trainer in workload.trainers} == {None}
+
+
+def test_a_loss_of_the_trainers_own_is_asked_and_not_the_models(tiny: RowWorkload) -> None:
+    """One that knows of no count is mended on any model; one that says what it is, is left alone."""
+    own = Odd(tiny, OwnLossTrainer, change_model=no_dropout)
+    assert multiple(cut_in(own, 2)) == (4, False)
+    assert multiple(cut_in(own, 2, "fix")) == (1, True)
+    mended = own.trainers[-1]
+    assert (mended.loss_is_scaled_for_ga, mended.args.average_tokens_across_devices) == (False, False)
+    dividing = Odd(tiny, DividingTrainer, change_model=no_dropout)
+    assert multiple(cut_in(dividing, 2, "fix")) == (1, False)
+    smoothed = Odd(tiny, change_model=no_dropout)
+    assert multiple(cut_in(smoothed, 2, "fix", label_smoothing_factor=0.1)) == (1, False)
+
+
+def test_without_accumulation_there_is_nothing_to_mend(tiny: RowWorkload) -> None:
+    """One micro-batch per step costs no further forward."""
+    workload = Odd(tiny, change_model=no_dropout)
+    told, untold = (cut_in(workload, 8, accumulation) for accumulation in ("fix", "report"))
+    assert multiple(told) == (1, False)
+    assert told.trace == untold.trace
 
 
 class NormalisedNoise(torch.nn.Module):

@@ -32,7 +32,7 @@ def ended(record: TrialRecord) -> tuple[Outcome, Cause | None]:
     return record.outcome, record.cause
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-pure", "fp16"])
 def test_a_poisoned_row_is_a_data_fault(tiny: RowWorkload, precision: str) -> None:
     """A batch that is bad on the initial weights in fp32 proves nothing about the hyperparameters."""
     rows = NanLoss(tiny.rows, bad=17)
@@ -68,6 +68,30 @@ def test_weights_too_large_for_fp16_are_its_fault_from_the_start(tiny: RowWorklo
     assert ended(record) == (Outcome.NONFINITE, Cause.PRECISION_AT_INIT)
     assert record.first_bad_step == 1
     assert run_trial(plan(precision="bf16", horizon=2), large, FP16).outcome is Outcome.STABLE
+
+
+def divides_by_a_gap(model: Any) -> None:
+    """Give the model a weight whose distance from one bfloat16 cannot hold, and divide by that distance."""
+    no_dropout(model)
+    model.classifier.gap = torch.nn.Parameter(torch.tensor([1.001]))
+    model.classifier.register_forward_hook(lambda module, _, output: output * 1e-3 / (module.gap - 1))
+
+
+def test_weights_that_only_pure_half_precision_rounds_away(tiny: RowWorkload) -> None:
+    """Autocast keeps them in float32: the initial weights as planned are those in bfloat16."""
+    workload = Odd(tiny, change_model=divides_by_a_gap)
+    record = run_trial(plan(precision="bf16-pure"), workload, setup())
+    assert ended(record) == (Outcome.NONFINITE, Cause.PRECISION_AT_INIT)
+    assert (
+        run_trial(plan(precision="bf16", horizon=2, learning_rate=1e-6), workload, setup()).outcome
+        is Outcome.STABLE
+    )
+
+
+def test_a_rate_too_high_for_any_precision_is_no_fault_of_pure_half_precision(tiny: RowWorkload) -> None:
+    """What training made of the weights is bad in float32 as well: it is the learning rate."""
+    trial = plan(precision="bf16-pure", learning_rate=1e20, max_grad_norm=0.0, horizon=8)
+    assert ended(run_trial(trial, tiny, setup())) == (Outcome.NONFINITE, Cause.LEARNING_RATE)
 
 
 def test_weights_that_drift_out_of_fp16(tiny: RowWorkload) -> None:

@@ -221,7 +221,7 @@ def test_secrets_and_places_are_not_kept(tiny: RowWorkload, tmp_path: Path) -> N
     assert "hf_secret" not in text
     assert "me/mine" not in text
     assert "output_dir" not in bundle.manifest.trainer.arguments
-    assert json.loads(text)["version"] == 1
+    assert json.loads(text)["version"] == 2
 
 
 def hook(model: Any) -> None:

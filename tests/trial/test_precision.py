@@ -7,7 +7,7 @@ import torch
 from trial_samples import plan, setup
 
 from stabsearch.errors import UserError
-from stabsearch.records import Cause, Outcome
+from stabsearch.records import NUMBER_FORMATS, PRECISIONS, Cause, Outcome, Precision
 from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.precision import check_precision, matmul_precision
 from stabsearch.trial.run import run_trial
@@ -39,19 +39,40 @@ def test_fp16_that_silently_runs_in_fp32_is_no_measurement(tiny: RowWorkload) ->
 def test_tf32_on_a_cpu_is_no_measurement(tiny: RowWorkload) -> None:
     """A processor has no tf32."""
     record = run_trial(plan(precision="tf32"), tiny, setup())
-    assert record.message == "matmul precision: planned tf32, effective ieee"
+    assert record.message == "matmul precision: planned tf32, effective ieee (tf32)"
+
+
+@pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "tf32"])
+def test_a_trial_runs_in_what_its_precision_is_made_of(tiny: RowWorkload, precision: Precision) -> None:
+    """Weights, optimizer, autocast, scaler and products are read back, and are those of the one table."""
+    made_of = NUMBER_FORMATS[precision]
+    record = run_trial(plan(precision=precision), tiny, setup(allow_fp16_on_cpu=True))
+    assert record.outcome is Outcome.STABLE, record.message
+    effective = record.effective
+    assert effective is not None
+    assert (effective.parameter_dtype, effective.frozen_dtype) == (made_of.parameter_dtype, "")
+    assert effective.optimizer_dtype == made_of.parameter_dtype
+    assert (effective.autocast_dtype, effective.loss_scaler) == (made_of.autocast_dtype, made_of.has_scaler)
+    assert effective.matmul_precision == made_of.matmul_precision == "ieee"
+
+
+def test_pure_bf16_is_neither_fp32_nor_autocast(tiny: RowWorkload) -> None:
+    """It rounds its weights as well: other losses than both, and near them."""
+    kinds = ("fp32", "bf16", "bf16-pure")
+    full, mixed, pure = (run_trial(plan(precision=kind), tiny, setup()).trace.losses for kind in kinds)
+    assert len({full, mixed, pure}) == 3
+    assert pure == pytest.approx(full, rel=0.05)
 
 
 def test_precision_is_reset_between_trials(tiny: RowWorkload) -> None:
     """fp32, bf16, fp16 and fp32 again, in one process: each trial runs in its own."""
     allowed = setup(allow_fp16_on_cpu=True)
-    order = ("fp32", "bf16", "fp16", "fp32", "bf16")
+    order = ("fp32", "bf16", "bf16-pure", "fp16", "fp32", "bf16-pure", "bf16")
     records = [run_trial(plan(precision=precision, horizon=2), tiny, allowed) for precision in order]
-    assert [record.outcome for record in records] == [Outcome.STABLE] * 5
+    assert [record.outcome for record in records] == [Outcome.STABLE] * 7
     dtypes = [record.effective.autocast_dtype for record in records if record.effective]
-    assert dtypes == ["float32", "bfloat16", "float16", "float32", "bfloat16"]
-    assert records[0].trace == records[3].trace
-    assert records[1].trace == records[4].trace
+    assert dtypes == ["float32", "bfloat16", "float32", "float16", "float32", "float32", "bfloat16"]
+    assert [records[i].trace for i in (0, 1, 2)] == [records[i].trace for i in (4, 6, 5)]
 
 
 def test_matrix_products_are_set_back() -> None:
@@ -73,9 +94,9 @@ def test_matrix_products_are_set_back() -> None:
         assert (backends.fp32_precision, backends.cuda.matmul.fp32_precision) == before
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-pure"])
 def test_what_a_cpu_runs_is_accepted(precision: Any) -> None:
-    """fp32 and bf16 run everywhere."""
+    """These run everywhere."""
     check_precision(precision, KEY, **WHERE)
 
 

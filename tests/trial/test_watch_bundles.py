@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 from fresh_process import Said, run_afresh
 from odd_models import (
     GoesAroundTrainer,
@@ -113,16 +112,6 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
     trainer = make(rows=POISONED)
     broken(tmp_path, trainer)
     assert all(weight.grad is None for weight in trainer.model.parameters())
-
-
-def test_one_of_several_processes_runs_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its forward would wait for the others, who go on."""
-    seen: list[int] = []
-    monkeypatch.setattr(Rerun, "as_trained", lambda *_: seen.append(1))
-    trainer = make(rows=POISONED)
-    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
-    assert broken(tmp_path, trainer).manifest.digest == Digest()
-    assert not seen
 
 
 def pairs(rows: list[dict[str, Any]]) -> tuple[torch.Tensor, ...]:

@@ -21,7 +21,7 @@ _PENALTY = 2.0  # decades below the range; chosen: clearly worse than the worst 
 def search_space(world: World) -> dict[str, BaseDistribution]:
     """Return the world as Optuna sees it, in the names of a sweep."""
     precision, warmup_steps, max_grad_norm = (
-        tuple(dict.fromkeys(values)) for values in zip(*world.contexts, strict=True)
+        tuple(dict.fromkeys(values)) for values in zip(*(each[:3] for each in world.contexts), strict=True)
     )
     if len(precision) * len(warmup_steps) * len(max_grad_norm) != len(world.contexts):
         raise ValueError("contexts must be the full product of precision, warmup_steps and max_grad_norm")

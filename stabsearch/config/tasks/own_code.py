@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from stabsearch.config.part import Part, Text
+
+Scalar = str | int | float | bool | None
+ScriptArgument = Scalar | list[Scalar]
+"""A value on the command line; a list gives several."""
 
 
 class TrainerTask(Part):
@@ -14,8 +18,14 @@ class TrainerTask(Part):
 
     type: Literal["trainer"]
     """The kind of task."""
-    factory: Text
-    """``package.module:function``; it is given TrainingArguments and returns a Trainer on them."""
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+    """``package.module:function``; it is given TrainingArguments and returns a Trainer on them. The
+    module is looked for beside the sweep file first."""
+    folder: Text | None = None
+    """Folder that the module is looked for in; default: that of the sweep file."""
+    chance_loss: PositiveFloat | None = None
+    """Loss of always predicting the most likely, in the units of the loss; without it ``collapsed`` is judged
+    by the other trials alone."""
 
 
 class ScriptTask(Part):
@@ -25,5 +35,10 @@ class ScriptTask(Part):
     """The kind of task."""
     path: Text
     """The script; a relative path starts at the folder of the sweep file."""
-    args: dict[str, Any] = Field(default_factory=dict)
-    """Its arguments, without those that the sweep sets."""
+    args: dict[str, ScriptArgument] = Field(default_factory=dict)
+    """Its arguments, without dashes, and without those that the sweep sets."""
+    folder: Text | None = None
+    """Folder that it runs in, where its relative paths start; default: that of the sweep file."""
+    chance_loss: PositiveFloat | None = None
+    """Loss of always predicting the most likely, in the units of the loss; without it ``collapsed`` is judged
+    by the other trials alone."""

@@ -18,7 +18,7 @@ class ModelConfig(Part):
 
 
 class LocalData(Part):
-    """Local files: TSV, CSV, JSONL or Parquet, told by their ending."""
+    """Local files: TSV, CSV, JSONL, Parquet or Arrow, told by their ending."""
 
     train: Text
     """Training rows; a relative path starts at the folder of the sweep file."""
@@ -30,7 +30,7 @@ class HubData(Part):
     """A data set on the Hugging Face Hub, or a local folder of the same layout."""
 
     path: Text
-    """Data set id (``nyu-mll/glue``) or folder."""
+    """Data set id (``nyu-mll/glue``), folder of the same layout, or folder that ``save_to_disk`` wrote."""
     name: Text | None = None
     """Configuration of the data set (``sst2``)."""
     split: Text = "train"

@@ -33,6 +33,8 @@ class Marks:
     """Labels are a sequence of their own, in which the padding token is never a label."""
     label: str = "labels"
     """Column of the labels."""
+    special_ids: frozenset[int] = frozenset()
+    """Tokens that a collator never hides; empty: it hides none at all."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Crossed:
     """Labels that the loss counts although their token is padding."""
     supervised_N: NDArray[np.int64]
     """Labels that the loss counts."""
+    maskable_N: NDArray[np.int64]
+    """Tokens that a collator may hide; 0 where none does."""
     fingerprint_N: NDArray[np.uint64]
     """Equal for rows of the same tokens."""
 
@@ -74,6 +78,7 @@ def cross(block: Mapping[str, Column], num_rows: int, marks: Marks) -> Crossed:
         hidden_tokens_N=none if shown is None else count_per_row(~is_pad & ~shown, lengths),
         padded_labels_N=_padded_labels(block, is_pad if shown is None else ~shown, marks),
         supervised_N=_supervised(block.get(marks.label), num_rows, marks),
+        maskable_N=count_per_row(~np.isin(ids, [*marks.special_ids]), lengths) if marks.special_ids else none,
         fingerprint_N=fingerprints(ids, lengths),
     )
 

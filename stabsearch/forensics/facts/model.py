@@ -21,7 +21,7 @@ class ModelFacts:
     num_trained: int = 0
     """Weights that training moves."""
     dtypes: tuple[str, ...] = ("float32",)
-    """Dtypes of the weights, the most frequent first."""
+    """Dtypes of the trained weights, the most frequent first."""
     nonfinite: tuple[str, ...] = ()
     """Names of weights and buffers that hold NaN or infinity."""
     beyond_fp16: tuple[tuple[str, float], ...] = ()
@@ -45,7 +45,8 @@ def model_facts(model: Any, num_outputs: int, precisions: tuple[str, ...]) -> Mo
         precisions: what will be trained in.
     """
     weights = list(model.named_parameters())
-    dtypes = Counter(_dtype(weight) for _, weight in weights for _ in range(1) if weight.is_floating_point())
+    trained = [weight for _, weight in weights if weight.requires_grad and weight.is_floating_point()]
+    dtypes = Counter(map(_dtype, trained))
     tensors = [*weights, *model.named_buffers()]
     head, std = _head(model, num_outputs)
     extremes = [(name, *_extremes(tensor)) for name, tensor in tensors]

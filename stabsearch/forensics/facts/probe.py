@@ -13,7 +13,7 @@ import torch
 
 from stabsearch.forensics.facts.batch import BatchFacts
 from stabsearch.forensics.facts.run import RunFacts
-from stabsearch.forensics.facts.target import Target, base_model
+from stabsearch.forensics.facts.target import LossKind, Target, base_model
 
 OTHER_COUNT = 7  # chosen: no batch of MOST_ROWS rows or their tokens averages over seven by chance
 MOST_OPERATIONS = 5e11  # chosen: ten seconds on a common CPU core
@@ -45,6 +45,8 @@ class ProbeFacts:
     largest: tuple[tuple[str, float], ...] = ()
     """Layers that multiply matrices, with the largest magnitude of their outputs, largest first."""
     precisions: tuple[str, ...] = ("fp32",)
+    sees_ahead: bool = False
+    """A language model's outputs follow from tokens that come after them."""
 
 
 def probe_model(trainer: Any, batch: BatchFacts, target: Target, run: RunFacts) -> ProbeFacts:
@@ -79,6 +81,7 @@ def probe_model(trainer: Any, batch: BatchFacts, target: Target, run: RunFacts) 
         keys=tuple(outputs) if isinstance(outputs, Mapping) else (),
         ignores_count=_ignores_count(twin, inputs, loss) if asked and loss is not None else None,
         largest=tuple(sorted(largest.items(), key=lambda item: -_size(item[1]))),
+        sees_ahead=target.kind is LossKind.CAUSAL and _sees_ahead(twin, inputs, outputs),
         **common,
     )
 
@@ -99,20 +102,21 @@ def num_tokens(batch: BatchFacts) -> int:
 
 def is_quick(model: Any, batch: BatchFacts) -> bool:
     """Return whether a forward takes seconds, not minutes: two operations per weight and token."""
-    return 2 * _num_weights(model) * num_tokens(batch) <= MOST_OPERATIONS
+    return 2 * num_weights(model) * num_tokens(batch) <= MOST_OPERATIONS
 
 
-def _num_weights(model: Any) -> int:
+def num_weights(model: Any) -> int:
+    """Return how many weights a model has."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 def _copy(model: Any, batch: BatchFacts) -> Any:
     """Return a copy of a model on the CPU in fp32, in evaluation mode: no dropout, nothing is counted."""
-    num_weights, free = _num_weights(model), free_memory()
-    if free is not None and 4 * num_weights > LARGEST_COPY_SHARE * free:
-        raise _NotTried(f"a copy of {num_weights:,} weights does not fit into memory")
+    size, free = num_weights(model), free_memory()
+    if free is not None and 4 * size > LARGEST_COPY_SHARE * free:
+        raise _NotTried(f"a copy of {size:,} weights does not fit into memory")
     if not is_quick(model, batch):
-        raise _NotTried(f"{num_weights:,} weights and {num_tokens(batch):,} tokens take too long on a CPU")
+        raise _NotTried(f"{size:,} weights and {num_tokens(batch):,} tokens take too long on a CPU")
     try:
         return copy.deepcopy(base_model(model)).to("cpu", torch.float32).eval()
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
@@ -175,6 +179,24 @@ def _ignores_count(model: Any, inputs: dict[str, Any], loss: float) -> bool | No
     except (RuntimeError, TypeError, ValueError):
         return None
     return other is not None and math.isclose(other, loss, rel_tol=1e-6)
+
+
+def _sees_ahead(model: Any, inputs: dict[str, Any], outputs: Any) -> bool:
+    """Return whether another last token changes the outputs before it, which are to predict it."""
+    ids, logits = inputs.get("input_ids"), outputs.get("logits") if isinstance(outputs, Mapping) else None
+    if ids is None or ids.ndim != 2 or ids.shape[1] < 2 or logits is None or logits.shape[:2] != ids.shape:
+        return False
+    other = ids.clone()
+    other[:, -1] = torch.where(ids[:, -1] == ids[:, 0], ids[:, 1], ids[:, 0])
+    try:
+        changed = _forward(model, {**inputs, "input_ids": other}, {})["logits"]
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False
+    moved = (changed - logits)[:, :-1].abs().max()
+    return bool(moved > ROUNDING * logits.abs().max())
+
+
+ROUNDING = 1e-4  # chosen: of the largest output; sums in fp32 differ by a hundredth of it
 
 
 def _products(model: Any) -> list[tuple[str, Any]]:

@@ -17,6 +17,8 @@ class TokenLimits:
     """Token ids below this have an embedding; None: not known."""
     max_positions: int | None = None
     """Longest sequence in tokens; None: no limit is known."""
+    max_label_positions: int | None = None
+    """Longest sequence of labels, where a decoder has positions of its own; None: no limit is known."""
     positions: Literal["learned", "extrapolated"] = "learned"
     """Beyond the limit: an error for learned positions, silence for computed ones."""
     counts_padding: bool = True
@@ -53,6 +55,7 @@ def token_limits(model: Any, tokenizer: Any) -> TokenLimits:
     return TokenLimits(
         embedding_rows=_embedding_rows(model),
         max_positions=limit,
+        max_label_positions=_usable_of(model, "decoder") if _has_two_parts(text) else None,
         positions=positions,
         counts_padding=not _skips_padding(model),
         type_vocab_size=_type_rows(model),
@@ -105,14 +108,28 @@ def _positions(model: Any, config: Any) -> tuple[int | None, Literal["learned", 
     Roberta's family counts positions from the padding id plus one: a table of 514 rows with padding
     id 1 takes 512 tokens (``RobertaEmbeddings.create_position_ids_from_input_ids``).
     """
-    if getattr(config, "is_encoder_decoder", False):
-        return None, "learned"  # encoder and decoder differ, and labels have a length of their own
+    if _has_two_parts(config):
+        return _usable_of(model, "encoder"), "learned"
     for name, module in model.named_modules():
         if name.rpartition(".")[2] in LEARNED_POSITIONS and hasattr(module, "num_embeddings"):
             return _usable(module), "learned"
     limit = getattr(config, "max_position_embeddings", None)
     is_computed = any("rotary" in name.lower() for name, _ in model.named_modules())
     return (limit if is_computed else None), "extrapolated"
+
+
+def _has_two_parts(config: Any) -> bool:
+    return bool(getattr(config, "is_encoder_decoder", False))
+
+
+def _usable_of(model: Any, part: str) -> int | None:
+    """Return the positions of an encoder or a decoder; None where it counts without end, like T5's."""
+    for name, module in model.named_modules():
+        parts = name.split(".")
+        is_table = parts[-1] in LEARNED_POSITIONS and hasattr(module, "num_embeddings")
+        if part in parts and is_table and not hasattr(module, "make_weight"):
+            return _usable(module)
+    return None
 
 
 def _usable(module: Any) -> int:
@@ -127,6 +144,8 @@ def _first_position(module: Any) -> int:
 
 
 def _skips_padding(model: Any) -> bool:
+    if _has_two_parts(getattr(model, "config", None)):
+        return False  # BART's tables keep rows free, too, and its positions count padding
     tables = [
         module for name, module in model.named_modules() if name.rpartition(".")[2] in LEARNED_POSITIONS
     ]

@@ -26,6 +26,18 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
+class Masking:
+    """What a collator for masked language models does to tokens that are not special."""
+
+    probability: float
+    """Share of them that it hides, each by chance."""
+    hides_one: bool = False
+    """It hides at least one of a batch."""
+    draws_tokens: bool = True
+    """It puts random tokens of the tokenizer in the place of some."""
+
+
+@dataclass(frozen=True)
 class TrainingRows:
     """Rows, loss, tokens and run."""
 
@@ -39,6 +51,8 @@ class TrainingRows:
     """Columns that never reach the collator."""
     ignored_classes: tuple[tuple[str, int], ...] = ()
     """What leaves labels out, or fills them up, each with the label it takes for that."""
+    masking: Masking | None = None
+    """None: the collator hides no tokens."""
 
     @property
     def labels(self) -> ColumnSummary | None:

@@ -184,6 +184,8 @@ def collator_pads_labels(facts: LabelsAndLoss) -> Seen | None:
     if not (facts.target.is_known and kind.is_per_token) or labels is None:
         return None
     if kind is LossKind.SEQ2SEQ:
+        if facts.tokens.distinct_pad_id is None:
+            return None  # every end of a target looks like padding
         is_padding = labels == facts.tokens.pad_id
     elif mask is None or mask.shape != labels.shape:
         return None

@@ -48,9 +48,17 @@ class Seen:
     """A way out that knows more than the rule's."""
     severity: Severity | None = None
     """Other than the rule's."""
+    key: KeyPath = ()
+    """Where it is put right, more exactly than the rule knows."""
 
 
-def seen_in(rows_N: NDArray[np.bool_], message: str, fix: str = "", severity: Severity | None = None) -> Seen:
+def seen_in(
+    rows_N: NDArray[np.bool_],
+    message: str,
+    fix: str = "",
+    severity: Severity | None = None,
+    key: KeyPath = (),
+) -> Seen:
     """Return what was seen in the rows that a mask marks.
 
     Args:
@@ -58,10 +66,11 @@ def seen_in(rows_N: NDArray[np.bool_], message: str, fix: str = "", severity: Se
         message: ``{num}`` and ``{of}`` stand for how many rows offend, and of how many.
         fix: a way out that knows more than the rule's.
         severity: other than the rule's.
+        key: more exact than the rule's.
     """
     places = np.flatnonzero(rows_N)
     text = message.format(num=f"{len(places):,}", of=f"{len(rows_N):,}")
-    return Seen(text, tuple(map(int, places[:MOST_ROWS])), len(places), fix, severity)
+    return Seen(text, tuple(map(int, places[:MOST_ROWS])), len(places), fix, severity, key)
 
 
 Check = Callable[[Facts], Seen | None]
@@ -115,5 +124,5 @@ class RuleBook(Generic[Facts]):
 def _finding(rule: Rule, seen: Seen) -> Finding:
     return Finding(
         rule.id, seen.severity or rule.severity, seen.message, seen.fix or rule.fix, rule.cause,
-        seen.rows, seen.num_rows, rule.key,
+        seen.rows, seen.num_rows, seen.key or rule.key,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,14 +39,18 @@ def _were_cut(facts: TrainingRows, without: Rows) -> Rows:
     return cut if is_limit and 2 * cut.sum() > without.sum() else np.zeros_like(without)
 
 
-def _empty_batches(facts: TrainingRows, without: Rows) -> float:
-    """Return how many batches of nothing but such rows the run is expected to meet."""
+def _empty_batches(facts: TrainingRows, without: NDArray[Any]) -> float:
+    """Return how many batches without any label the run is expected to meet.
+
+    Args:
+        facts: of the run.
+        without: for each row whether it has no label, or how probable that is.
+    """
     run, num_rows = facts.run, facts.rows.num_rows
     size = min(run.batch_size, num_rows)
     if run.is_in_order:
         starts = np.arange(0, num_rows, size)
-        whole = np.minimum(size, num_rows - starts)
-        return float((np.add.reduceat(without.astype(np.int64), starts) == whole).sum())
+        return float(np.multiply.reduceat(without.astype(np.float64), starts).sum())
     return run.batches(num_rows) * float(without.mean()) ** size
 
 
@@ -65,6 +71,37 @@ def nothing_to_learn(facts: TrainingRows) -> Seen | None:
     expected = _empty_batches(facts, without)
     text = f"{{num}} of {{of}} rows have no label but {facts.target.ignore_index}"
     return seen_in(left, text, severity=Severity.ERROR if expected >= 1 else None)
+
+
+@COUNTED.enter(COUNTED["STAB-D018"])
+def nothing_to_hide(facts: TrainingRows) -> Seen | None:
+    """An empty text, or one of unknown words alone, to a masked language model."""
+    if facts.masking is None or facts.rows.crossed is None:
+        return None
+    without = facts.rows.crossed.maskable_N == 0
+    if not without.any():
+        return None
+    expected = _empty_batches(facts, without)
+    text = "{num} of {of} rows hold nothing but special tokens: none can be hidden"
+    return seen_in(without, text, severity=Severity.ERROR if expected >= 1 else None)
+
+
+@COUNTED.rule(
+    "STAB-D042", "batches in which no token is hidden", Severity.ERROR, Cause.DATA,
+    symptom=NOTHING_TO_LEARN,
+    fix="larger batches, longer rows or a higher mlm_probability; the mean over no hidden token is 0/0",
+    key=("task", "mlm_probability"),
+)  # fmt: skip
+def nothing_hidden(facts: TrainingRows) -> Seen | None:
+    """Each token is hidden by chance: a small batch of short rows is now and then left as it is."""
+    masking, crossed = facts.masking, facts.rows.crossed
+    if masking is None or crossed is None or masking.hides_one:
+        return None
+    expected = _empty_batches(facts, (1 - masking.probability) ** crossed.maskable_N)
+    if expected < 1:
+        return None
+    text = f"about {expected:.3g} batches will come without a hidden token"
+    return Seen(f"{text}: rows hold {crossed.maskable_N.mean():.3g} tokens that can be hidden")
 
 
 @COUNTED.rule(

@@ -91,7 +91,7 @@ def unreal_precision(facts: EnvironmentFacts) -> Seen | None:
 )  # fmt: skip
 def emulated_bf16(facts: EnvironmentFacts) -> Seen | None:
     """The numbers are right, and come slowly."""
-    if "bf16" not in facts.precisions or facts.runs_bf16_fast:
+    if facts.runs_bf16_fast or not {"bf16", "bf16-pure"}.intersection(facts.precisions):
         return None
     return Seen("this device has no bf16 instructions: bf16 is emulated")
 

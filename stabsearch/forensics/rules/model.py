@@ -47,7 +47,7 @@ def wide_head(facts: ModelFacts) -> Seen | None:
 def not_float32(facts: ModelFacts) -> Seen | None:
     """fp16 weights break: Adam's epsilon of 1e-8 is 0 in fp16. bf16 weights lose small updates."""
     low = [dtype for dtype in facts.dtypes if dtype in {"float16", "bfloat16"}]
-    if not low:
+    if not low or (low == ["bfloat16"] and set(facts.precisions) == {"bf16-pure"}):
         return None
     severity = Severity.ERROR if "float16" in low else None
     return Seen(f"weights are {' and '.join(low)}: updates and Adam's moments are, too", severity=severity)
@@ -191,7 +191,7 @@ def near_fp16_limit(facts: ProbeFacts) -> Seen | None:
 @FORWARD.rule(
     "STAB-M007", "gradient accumulation multiplies the loss", Severity.WARNING, Cause.OPTIMIZER_SETTINGS,
     symptom="`'loss'` and `'grad_norm'` grow with gradient_accumulation_steps: 2.78 instead of 0.69 with 4",
-    fix="trainer.loss_is_scaled_for_ga = False (huggingface/transformers issue 47688), or accumulate nothing",
+    fix="trainer.loss_is_scaled_for_ga = False (huggingface/transformers issue 47688); accumulation: fix",
     key=("training", "gradient_accumulation_steps"),
 )  # fmt: skip
 def accumulation_inflates(facts: ProbeFacts) -> Seen | None:
@@ -201,6 +201,20 @@ def accumulation_inflates(facts: ProbeFacts) -> Seen | None:
     return Seen(
         f"the model ignores num_items_in_batch: loss and gradients are {facts.accumulation} times too large"
     )
+
+
+@FORWARD.rule(
+    "STAB-M011", "a language model that reads the tokens it is to predict", Severity.ERROR,
+    Cause.LOSS_MISMATCH,
+    symptom="`'loss': 0.01` after a few hundred steps, and generated text that is noise",
+    fix="set is_decoder: true in the model's configuration, or train it as what it is (masked-lm)",
+    key=MODEL,
+)  # fmt: skip
+def sees_ahead(facts: ProbeFacts) -> Seen | None:
+    """BERT's kin take a causal loss without a word, and attend to both sides."""
+    if not facts.sees_ahead or not facts.target.is_known:
+        return None
+    return Seen("another last token changes what the model says of the tokens before it")
 
 
 @FORWARD.rule(

@@ -13,6 +13,8 @@ from stabsearch.records import Cause
 
 TABLE: RuleBook[TableFacts] = RuleBook()
 LABEL = ("task", "label")
+NEVER_EMPTY = {"text", "source", "target"}
+"""Keys of columns that something is made of, or learned from, row by row."""
 
 
 @TABLE.enter(LABELS["STAB-D006"])
@@ -33,17 +35,19 @@ def missing_texts(facts: TableFacts) -> Seen | None:
     """A missing text is not the word None."""
     for text in facts.texts:
         if text.missing_N.any():
-            return seen_in(text.missing_N, f"text column {text.name!r} is missing in {{num}} of {{of}} rows")
+            message = f"text column {text.name!r} is missing in {{num}} of {{of}} rows"
+            return seen_in(text.missing_N, message, key=("task", text.key))
     return None
 
 
 @TABLE.enter(TOKENS["STAB-D009"])
 def empty_texts(facts: TableFacts) -> Seen | None:
-    """Special tokens are all that is left of them. The second text of a pair may be empty."""
-    empty = [text for text in facts.texts if text.key == "text" and text.empty_N.any()]
+    """Special tokens are all that is left of them. Prompts and second texts of a pair may be empty."""
+    empty = [text for text in facts.texts if text.key in NEVER_EMPTY and text.empty_N.any()]
     if not empty:
         return None
-    return seen_in(empty[0].empty_N, f"text column {empty[0].name!r} is empty in {{num}} of {{of}} rows")
+    message = f"text column {empty[0].name!r} is empty in {{num}} of {{of}} rows"
+    return seen_in(empty[0].empty_N, message, key=("task", empty[0].key))
 
 
 @TABLE.enter(LABELS["STAB-D007"])

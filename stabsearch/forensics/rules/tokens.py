@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stabsearch.forensics.facts.model import FP16_LARGEST
+from stabsearch.forensics.facts.target import LossKind
 from stabsearch.forensics.facts.training_rows import TrainingRows
 from stabsearch.forensics.finding import Severity
 from stabsearch.forensics.rules.book import RuleBook, Seen, seen_in
@@ -57,11 +58,14 @@ def token_outside_embedding(facts: TrainingRows) -> Seen | None:
     key=TOKENIZER,
 )  # fmt: skip
 def tokenizer_larger_than_model(facts: TrainingRows) -> Seen | None:
-    """No error by itself: the rows may hold none of the tokens that are missing."""
+    """No error by itself: the rows may hold none of the tokens that are missing. Masking draws from all."""
     known, size = facts.tokens.num_tokens, facts.tokens.embedding_rows
     if known is None or size is None or known <= size:
         return None
-    return Seen(f"the tokenizer knows {known} tokens, the model {size}")
+    text = f"the tokenizer knows {known} tokens, the model {size}"
+    if facts.masking is None or not facts.masking.draws_tokens:
+        return Seen(text)
+    return Seen(f"{text}, and the collator puts in random ones of all {known}", severity=Severity.ERROR)
 
 
 @TOKENS.rule(
@@ -89,7 +93,7 @@ def longer_than_positions(facts: TrainingRows) -> Seen | None:
     """Learned positions end; Roberta's family ends two before its table does."""
     if facts.tokens.positions != "learned":
         return None
-    return _too_long(facts, "the model's last position,")
+    return _too_long(facts, "the model's last position,") or _labels_too_long(facts)
 
 
 @TOKENS.rule(
@@ -103,6 +107,20 @@ def longer_than_trained(facts: TrainingRows) -> Seen | None:
     if facts.tokens.positions != "extrapolated":
         return None
     return _too_long(facts, "max_position_embeddings,")
+
+
+def _labels_too_long(facts: TrainingRows) -> Seen | None:
+    """A decoder has as many positions as its table, whatever the encoder takes."""
+    labels, limit = facts.labels_of(LossKind.SEQ2SEQ), facts.tokens.max_label_positions
+    if labels is None or limit is None or not (labels.length_N > limit).any():
+        return None
+    text = f"labels of {{num}} of {{of}} rows are longer than the decoder's last position, {limit}"
+    return seen_in(
+        labels.length_N > limit,
+        f"{text}, up to {int(labels.length_N.max())} tokens",
+        "cut targets when they are tokenised: text_target=..., max_length as named here",
+        key=("task", "max_target_length"),
+    )
 
 
 def _too_long(facts: TrainingRows, words: str) -> Seen | None:

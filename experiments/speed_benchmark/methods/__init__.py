@@ -1,0 +1,1 @@
+"""The same trials by each method, each in a process of its own."""
