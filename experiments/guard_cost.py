@@ -2,7 +2,7 @@
 
 Four Trainers train side by side in one process and take turns, in another order each round: the stock
 Trainer, the same without its NaN filter, and one with each form of the guard. A ratio compares turns of one
-round. Prints medians over the rounds and quartiles: of processor time on a CPU, of wall time with `--device cuda`.
+round. Prints medians and quartiles over the rounds: of processor time, with `--device cuda` of wall time.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 from stabsearch.forensics.facts.table import table_facts
 from stabsearch.forensics.preflight import check_trainer
 from stabsearch.forensics.rules.table import TABLE
-from stabsearch.task.rows import Ragged, TokenRows
+from stabsearch.task.rows import Ragged, TaskTable, TokenRows
 
 VOCABULARY = 30_522
 SIZES = (100_000, 1_000_000)
@@ -63,7 +63,8 @@ def table_seconds(num_rows: int) -> float:
     """Return how long a look at a table takes, before anything is tokenised."""
     labels = np.random.default_rng(0).integers(0, 4, num_rows).astype(str)
     frame = pd.DataFrame({"text": [f"a short text, number {i}" for i in range(num_rows)], "label": labels})
-    return fastest(lambda: TABLE.findings(table_facts(frame, {"text": "text"}, "label")))
+    table = TaskTable(frame, {"text": "text"}, ("label",))
+    return fastest(lambda: TABLE.findings(table_facts(table)))
 
 
 def fastest(look: Callable[[], Any]) -> float:

@@ -36,7 +36,7 @@ def test_a_sweep_of_trials_of_two_processes(tmp_path: Path) -> None:
     records = [record for record in result.findings.records if record.effective]
     assert {record.effective.num_processes for record in records if record.effective} == {2}
     assert result.answer.max_steps == 4 * 8, "64 rows in batches of 2 x 4"
-    kept = [read_bundle(path.parent) for path in (folder / "bad_batches").glob("*/manifest.json")]
+    kept = [read_bundle(path.parent) for path in (folder / "bad_batches").glob("*/bundle.json")]
     assert kept
     assert {len(micro_batch.rows or ()) for bundle in kept for micro_batch in bundle.manifest.window} == {4}
     assert not _ranks_running(), "all of them ended with the sweep"

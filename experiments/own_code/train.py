@@ -1,14 +1,16 @@
 """Fine-tune a text classifier on a CSV file: a script in the shape of the well-known examples.
 
 It knows nothing of stabsearch. By itself:
-    python train.py --train_file tickets.csv --output_dir out --do_train True --max_steps 100
+    python train.py --train_file tickets.csv --output_dir out --do_train --do_eval --max_steps 100
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.utils.data import Dataset
@@ -17,6 +19,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    EvalPrediction,
     HfArgumentParser,
     PreTrainedTokenizerFast,
     Trainer,
@@ -43,6 +46,7 @@ class DataTrainingArguments:
     text_column: str = field(default="text", metadata={"help": "Its column of texts."})
     label_column: str = field(default="label", metadata={"help": "Its column of labels."})
     max_seq_length: int = field(default=64, metadata={"help": "Longer texts are cut."})
+    num_eval_rows: int = field(default=40, metadata={"help": "Rows at the end that are held out."})
 
 
 class Rows(Dataset):
@@ -67,9 +71,17 @@ def word_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]")
 
 
+def accuracy(seen: EvalPrediction) -> dict[str, float]:
+    """Return the share of right answers."""
+    return {"accuracy": float((np.argmax(seen.predictions, axis=1) == seen.label_ids).mean())}
+
+
 def main() -> None:
     parser = HfArgumentParser((ModelArguments, DataTrainingArguments, TrainingArguments))
-    model_args, data_args, training_args = parser.parse_args_into_dataclasses()
+    if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
+        model_args, data_args, training_args = parser.parse_json_file(sys.argv[1])
+    else:
+        model_args, data_args, training_args = parser.parse_args_into_dataclasses()
     logging.basicConfig(level=logging.INFO)
     logger.info("training parameters %s", training_args)
     set_seed(training_args.seed)
@@ -98,18 +110,24 @@ def main() -> None:
         )
         model = AutoModelForSequenceClassification.from_config(config)
     encoded = tokenizer(texts, truncation=True, max_length=data_args.max_seq_length)["input_ids"]
+    num_train = len(texts) - data_args.num_eval_rows
 
     trainer = Trainer(
         model=model,
         args=training_args,
-        train_dataset=Rows(encoded, labels),
+        train_dataset=Rows(encoded[:num_train], labels[:num_train]),
+        eval_dataset=Rows(encoded[num_train:], labels[num_train:]),
+        processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=accuracy,
     )
     if training_args.do_train:
         result = trainer.train()
         trainer.save_model()
         trainer.log_metrics("train", result.metrics)
         trainer.save_state()
+    if training_args.do_eval:
+        trainer.log_metrics("eval", trainer.evaluate())
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 TRUSTED = frozenset({"transformers", "torch", "stabsearch"})
 """Packages whose classes are imported without being asked for: they are installed and known."""
+NEEDS_NO_MORE = (
+    "let it do with model, args and train_dataset; or run stabsearch diagnose, which replays the step "
+    "with the Trainer that the sweep's own code makes"
+)
 REMOTE = "transformers_modules"
 """Package of code that came with a model from the Hub."""
 QUIET = {
@@ -113,8 +117,7 @@ def _trainer(bundle: Bundle, model: PreTrainedModel, device: str, trust_code: bo
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - a constructor of the user's
-        raise UserError(f"{made.cls.name} cannot be made again: {_line(error)}",
-                        "let it do with model, args and train_dataset") from None  # fmt: skip
+        raise UserError(f"{made.cls.name} cannot be made again: {_line(error)}", NEEDS_NO_MORE) from None
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     trainer.current_gradient_accumulation_steps = made.accumulation
     trainer.loss_is_scaled_for_ga = made.loss_is_scaled_for_ga

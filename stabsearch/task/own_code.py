@@ -113,6 +113,9 @@ class OwnWorkload:
         if not isinstance(trainer, transformers.Trainer):
             raise UserError(f"it returned {_a(trainer)}, and no transformers.Trainer",
                             "return the Trainer itself, before train() is called", key=self._key)  # fmt: skip
+        if trainer.state.global_step:
+            raise UserError(f"the Trainer has been trained for {trainer.state.global_step} steps already",
+                            "return it before train() is called", key=self._key)  # fmt: skip
         self._check_fresh(trainer)
         return trainer
 

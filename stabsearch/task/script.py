@@ -114,7 +114,7 @@ def _exited(name: str, end: SystemExit, said: io.StringIO) -> UserError:
     last = lines[-1].strip() if lines else ""
     if end.code == 2 and "error:" in last:  # argparse's own
         return UserError(f"{name} does not take its arguments: {last.partition('error:')[2].strip()}",
-                         "correct task.args; what the section training sets is passed on too",
+                         "correct task.args; it has to take TrainingArguments too, as HfArgumentParser does",
                          key=ARGS)  # fmt: skip
     reason = end.code if isinstance(end.code, str) else last
     return UserError(f"{name} exited with {end.code!r} before train(){f': {reason}' if reason else ''}",

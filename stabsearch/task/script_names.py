@@ -51,7 +51,7 @@ def _can_be_imported(path: str) -> bool:
 def forget_registered(path: str) -> None:
     """Take back what an earlier run of a script registered with Transformers' auto classes.
 
-    They know a model type once only, and would keep all that the earlier run had made.
+    They would keep its classes for ever, and with them all that stands at the top of the script.
 
     Args:
         path: of the script.

@@ -29,13 +29,13 @@ from torch.utils.data import IterableDataset
 from stabsearch.forensics.facts.table import table_facts
 from stabsearch.forensics.finding import Finding
 from stabsearch.forensics.rules.table import TABLE
+from stabsearch.task.rows import TaskTable
 
 
 def table(texts: list[Any], labels: list[Any], **columns: list[Any]) -> list[Finding]:
     """Return what the rules say of a table with these columns."""
-    return TABLE.findings(
-        table_facts(pd.DataFrame({"text": texts, "label": labels, **columns}), {"text": "text"}, "label")
-    )
+    frame = pd.DataFrame({"text": texts, "label": labels, **columns})
+    return TABLE.findings(table_facts(TaskTable(frame, {"text": "text"}, ("label",))))
 
 
 class Stream(IterableDataset[dict[str, Any]]):

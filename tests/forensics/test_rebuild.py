@@ -256,7 +256,7 @@ def test_a_trainer_that_needs_more_than_we_know(plain: Bundle) -> None:
     text = refusal(asking(plain, "trainer", cls=ClassRef("test_rebuild", "Demanding")), trust_code=True)
     assert text.startswith("Demanding cannot be made again: TypeError: ")
     assert "needed" in text
-    assert text.endswith("let it do with model, args and train_dataset")
+    assert "let it do with model, args and train_dataset; or run stabsearch diagnose" in text
 
 
 def test_arguments_of_the_users_own(own: Bundle) -> None:

@@ -113,6 +113,25 @@ def test_the_chance_loss_is_found_out_once_for_all_trials(
     assert result.trials["chance_loss"].tolist() == pytest.approx([known] * 6)
 
 
+STREAM = """
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        while True:
+            yield from rows()
+def make_trainer(args):
+    return Trainer(model=model(), args=args, train_dataset=Stream())
+"""
+
+
+def test_a_sweep_whose_chance_loss_nobody_knows(tmp_path: Path) -> None:
+    """A stream tells nothing beforehand; trials are judged by each other, and the report is written."""
+    module(tmp_path, "users_stream", STREAM)
+    result = run_sweep(sweep_file(tmp_path, {"type": "trainer", "factory": "users_stream:make_trainer"}))
+    assert result.trials["chance_loss"].isna().all()
+    assert {"stable", "collapsed"} <= set(result.trials["outcome"])
+    assert (result.folder / "report.html").exists()
+
+
 RAISES_ONCE = """
 from pathlib import Path
 def make_trainer(args):

@@ -122,6 +122,19 @@ def test_an_argument_that_is_ignored_is_named(tmp_path: Path, name: str) -> None
     assert f"{name}: planned {planned}, effective {mine}" in record.message
 
 
+def test_an_optimizer_with_a_rate_of_its_own(tmp_path: Path) -> None:
+    """The arguments are those of the trial, and the optimizer does not listen to them."""
+    code = """
+    def make_trainer(args):
+        mine = model()
+        optimizer = torch.optim.AdamW(mine.parameters(), lr=0.25)
+        return Trainer(model=mine, args=args, train_dataset=rows(), optimizers=(optimizer, None))
+    """
+    record = run_trial(PLAN, build(task(tmp_path, code)), SETUP)
+    assert (record.outcome, record.cause) == (Outcome.CRASHED, Cause.SETTINGS_NOT_APPLIED)
+    assert "learning_rate: planned 0.001, effective 0.25" in record.message
+
+
 FAULTS = {
     "raises": (
         "def make_trainer(args):\n    raise ValueError('no such file')",
@@ -134,6 +147,11 @@ FAULTS = {
     ),
     "exits": ("import sys\ndef make_trainer(args):\n    sys.exit(3)", "raised SystemExit: 3"),
     "takes no arguments": ("def make_trainer():\n    pass", "raised TypeError: make_trainer\\(\\) takes 0"),
+    "trains": (
+        "def make_trainer(args):\n    t = Trainer(model=model(), args=args, train_dataset=rows())\n"
+        "    t.train()\n    return t",
+        "the Trainer has been trained for 4 steps already",
+    ),
     "keeps a part of its model": (
         "BERT = model().bert\n"
         "def make_trainer(args):\n    mine = model()\n    mine.bert = BERT\n"

@@ -67,11 +67,12 @@ SWALLOWS = {
 
 @pytest.mark.parametrize("way", SWALLOWS)
 def test_a_script_that_catches_everything_is_handed_over_too(tmp_path: Path, way: str) -> None:
-    """What the script does after its first train() does not matter."""
+    """What the script does after its first train() does not matter; nearly always it does nothing."""
     code = MAIN.replace("    trainer.train()", SWALLOWS[way])
     trainer = build(task(tmp_path, code=code)).trainer(arguments(tmp_path), 0)
     assert isinstance(trainer, transformers.Trainer)
     assert trainer.train.__func__ is transformers.Trainer.train
+    assert (tmp_path / "trained.txt").exists() == (way == "bare except")
 
 
 FAULTS = {
@@ -108,6 +109,14 @@ def test_an_argument_that_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="knd") as raised:
         workload.trainer(arguments(tmp_path), 0)
     assert raised.value.key == ("task", "args")
+
+
+def test_a_script_that_takes_no_training_arguments(tmp_path: Path) -> None:
+    """One that parses by hand cannot be told the searched learning rate."""
+    code = "import argparse\nargparse.ArgumentParser().parse_args()\n" + MAIN
+    with pytest.raises(UserError, match="does not take its arguments: unrecognized arguments") as raised:
+        build(task(tmp_path, code=code)).trainer(arguments(tmp_path), 0)
+    assert "HfArgumentParser" in raised.value.hint
 
 
 def test_an_argument_that_the_sweep_sets_is_refused(tmp_path: Path) -> None:
@@ -221,10 +230,12 @@ def model():
 
 
 def test_a_model_type_that_it_registers(tmp_path: Path) -> None:
-    """Transformers takes a type once per process, and the script is run many times in one."""
+    """It is there in every run, and what an earlier one registered is let go."""
     workload = build(task(tmp_path, code=REGISTERS + MAIN))
     names = [type(workload.trainer(arguments(tmp_path), seed).model).__name__ for seed in (0, 1)]
     assert names == ["Mine", "Mine"]
+    known = transformers.AutoModelForSequenceClassification._model_mapping._extra_content
+    assert [config.__name__ for config in known] == ["MineConfig"]
 
 
 def test_it_is_handed_over_at_its_first_train(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ class TrainerTask(Part):
     """``package.module:function``; it is given TrainingArguments and returns a Trainer on them. The
     module is looked for beside the sweep file first."""
     folder: Text | None = None
-    """Folder that the module is looked for in; default: that of the sweep file."""
+    """Folder that it runs in, and where modules are looked for first; default: that of the sweep file."""
     chance_loss: PositiveFloat | None = None
-    """Loss of always predicting the most likely, in the units of the loss; without it ``collapsed`` is judged
-    by the other trials alone."""
+    """Loss of always predicting the most likely, in the units of the loss; default: found out from labels and
+    loss, where that can be done."""
 
 
 class ScriptTask(Part):
@@ -40,5 +40,5 @@ class ScriptTask(Part):
     folder: Text | None = None
     """Folder that it runs in, where its relative paths start; default: that of the sweep file."""
     chance_loss: PositiveFloat | None = None
-    """Loss of always predicting the most likely, in the units of the loss; without it ``collapsed`` is judged
-    by the other trials alone."""
+    """Loss of always predicting the most likely, in the units of the loss; default: found out from labels and
+    loss, where that can be done."""
