@@ -11,6 +11,7 @@ from typing import Any
 
 from odd_models import RootTrainer, Weighted
 from own_trainers import make
+from torch import distributed
 from transformers import Trainer
 
 from stabsearch.capture.bits import digest
@@ -64,3 +65,6 @@ if __name__ == "__main__":
     home = Path(sys.argv[1])
     join(home / "meeting", TrialSetup(1, num_processes=int(os.environ["WORLD_SIZE"])), timeout_s=60.0)
     (home / f"said-{os.environ['RANK']}.json").write_text(json.dumps(trainings(home)))
+    # left to the interpreter's end, the threads of the group sometimes abort the process
+    distributed.barrier()
+    distributed.destroy_process_group()
