@@ -56,5 +56,11 @@ def build(task: SequenceClassificationTask, table: TaskTable | None = None) -> R
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
         collator=DataCollatorWithPadding(tokenizer),
-        make_model=model_maker(task, AutoModelForSequenceClassification, num_labels=labels.num_classes),
+        make_model=model_maker(
+            task,
+            AutoModelForSequenceClassification,
+            num_labels=labels.num_classes,
+            # said, not guessed: a checkpoint's own kind of problem would choose another loss
+            problem_type="single_label_classification",
+        ),
     )

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from stabsearch.config import SequenceClassificationTask
 from stabsearch.errors import UserError
@@ -83,6 +88,19 @@ def test_a_head_of_another_size_is_new(half_checkpoint: Path, make: Any, tmp_pat
     heads = [workload.model(seed).classifier.weight.detach() for seed in (1, 2)]
     assert heads[0].shape == (2, 16)
     assert not torch.equal(*heads)
+
+
+@pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])
+def test_the_loss_is_cross_entropy_whatever_the_checkpoint_was_for(
+    problem: str, checkpoint: Path, make: Any, tmp_path: Path
+) -> None:
+    """The kind of problem that a checkpoint was saved with would choose its own loss."""
+    config = BertConfig.from_pretrained(checkpoint, num_labels=3, problem_type=problem)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "other")
+    workload = build_workload(make(model=str(tmp_path / "other"), tokenizer=str(checkpoint)))
+    made_by = workload.model(0)(**workload.collator([workload.rows[row] for row in range(3)]))
+    expected = torch.nn.functional.cross_entropy(made_by.logits, torch.tensor([0, 1, 2]))
+    assert torch.equal(made_by.loss, expected)
 
 
 def test_a_head_that_the_checkpoint_holds_is_kept(half_checkpoint: Path, make: Any) -> None:
