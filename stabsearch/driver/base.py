@@ -43,6 +43,10 @@ class Worker(Protocol):
         """
         ...
 
+    def warm_up(self) -> None:
+        """Get ready what trials need; what goes wrong is left for a trial to tell."""
+        ...
+
     def close(self) -> None:
         """Give back what outlives a trial; a later one starts afresh."""
         ...
@@ -56,6 +60,10 @@ class TrialSource(Protocol):
 
         None while nothing is in flight means that the sweep is over.
         """
+        ...
+
+    def most_left(self) -> int:
+        """Return how many plans may still come beside those in flight, at most."""
         ...
 
     def finished(self, record: TrialRecord) -> None:

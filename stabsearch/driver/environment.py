@@ -13,6 +13,7 @@ QUIET = {
     LISTENS_ELSEWHERE: "0",  # every listener binds to 127.0.0.1
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",  # weights that models are copied from, once per machine
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else "(raylet) A worker died" goes to stdout, into the JSON
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

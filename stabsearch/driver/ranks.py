@@ -59,6 +59,10 @@ class RankGroup:
             self.close()
         return record
 
+    def warm_up(self) -> None:
+        """Start the processes."""
+        self._wake()
+
     def close(self) -> None:
         """End all processes, and remove what they left in their folder."""
         for rank in self._ranks:

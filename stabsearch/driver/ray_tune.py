@@ -15,6 +15,8 @@ import os
 import shutil
 import tempfile
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,6 +38,8 @@ from stabsearch.records.record import plan_from_json
 
 Found = TypeVar("Found")
 HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
+IDLE_S = 0.1  # chosen: how long a worker without a plan sleeps before it asks, at least
+ASKS_PER_S = 20.0  # chosen: of all such workers together, so that asking costs the driver little
 
 
 class RayTuneDriver:
@@ -70,7 +74,7 @@ class RayTuneDriver:
             _scratch() as folder,
             Interrupts() as stop,
         ):
-            feed = _Feed(source, stop)
+            feed = _Feed(source, stop, self._concurrency or self._slots())
             is_whole = self._fit(feed, folder)
         if not is_whole:
             raise feed.error or KeyboardInterrupt
@@ -85,12 +89,16 @@ class RayTuneDriver:
         return True
 
     def _tuner(self, feed: _Feed, folder: Path) -> tune.Tuner:
-        trainable = tune.with_parameters(_Worker, order=self._order)
+        idle_s = max(IDLE_S, feed.slots / ASKS_PER_S)
+        with warnings.catch_warnings():
+            # nobody writes to what is sent: models are copies of it
+            warnings.filterwarnings("ignore", "Zero-copy tensor serialization")
+            trainable = tune.with_parameters(_Worker, order=self._order, idle_s=idle_s)
         return tune.Tuner(
             tune.with_resources(trainable, self._resources),
             tune_config=tune.TuneConfig(
-                search_alg=feed, scheduler=_NewestFirst(), num_samples=-1, reuse_actors=True,
-                max_concurrent_trials=self._concurrency or self._slots(), trial_dirname_creator=_short_name,
+                search_alg=feed, scheduler=_NewestFirst(feed), num_samples=-1, reuse_actors=True,
+                max_concurrent_trials=feed.slots, trial_dirname_creator=_short_name,
                 trial_name_creator=_short_name,
             ),
             run_config=tune.RunConfig(
@@ -125,10 +133,14 @@ class _Halted(BaseException):
 class _Worker(tune.Trainable):  # type: ignore[misc]
     """A warm process: the workload stays, the plan changes."""
 
-    def setup(self, config: dict[str, Any], order: WorkOrder) -> None:
-        self._order, self._worker = order, make_worker(order)
+    def setup(self, config: dict[str, Any], order: WorkOrder, idle_s: float) -> None:
+        self._order, self._idle_s, self._worker = order, idle_s, make_worker(order)
 
     def step(self) -> dict[str, Any]:
+        if self.config["plan"] is None:
+            self._worker.warm_up()
+            time.sleep(self._idle_s)
+            return {"done": False}
         plan = plan_from_json(self.config["plan"])
         try:
             with _watchdog(self._order):
@@ -164,21 +176,60 @@ def _watchdog(order: WorkOrder) -> Iterator[None]:
 
 
 class _Feed(Searcher):  # type: ignore[misc]
-    """Hands the source's plans to Tune, and Tune's failures to the source."""
+    """Hands the source's plans to Tune, and Tune's failures to the source.
 
-    def __init__(self, source: TrialSource, stop: Interrupts) -> None:
+    Where the source waits for what is in flight (a canary, the end of a search), the other workers get
+    idle trials: they start, and build their workload, meanwhile. Left without any trial, all workers but
+    one would be ended by Tune, to be started again soon after.
+
+    Args:
+        source: says what runs next.
+        stop: whether a signal came.
+        slots: trials at a time.
+    """
+
+    def __init__(self, source: TrialSource, stop: Interrupts, slots: int) -> None:
         super().__init__(metric=None, mode=None)
-        self._source, self._stop = source, stop
+        self._source, self._stop, self.slots = source, stop, slots
         self.in_flight: dict[str, TrialPlan] = {}
+        self.idle: set[str] = set()
+        """Tune trials without a plan."""
         self.error: BaseException | None = None
+        self._ready: TrialPlan | None = None
+        self._may_idle = True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        plan = self._guarded(self._source.next_plan)
-        if plan is None:
-            # FINISHED is for ever: a plan that is lost later could not come back
-            return None if self.in_flight else Searcher.FINISHED
-        self.in_flight[trial_id] = plan
-        return {"plan": asdict(plan)}
+        plan = self._next()
+        if plan is not None:
+            self._ready = None
+            self.in_flight[trial_id] = plan
+            return {"plan": asdict(plan)}
+        if self._may_idle and len(self.idle) < self._most_idle():
+            self.idle.add(trial_id)
+            return {"plan": None}
+        # FINISHED is for ever: a plan that is lost later could not come back
+        return None if self.in_flight else Searcher.FINISHED
+
+    def releases(self, trial_id: str) -> bool:
+        """Return whether an idle trial is to end: a plan wants its worker, or none will."""
+        if self._ready is not None:
+            return False  # another one has ended for this plan
+        if self._next() is None and len(self.idle) <= self._most_idle():
+            return False
+        self.idle.discard(trial_id)
+        return True
+
+    def _next(self) -> TrialPlan | None:
+        """Return the source's next plan, which stays until it is given to a Tune trial."""
+        if self._ready is None:
+            self._ready = self._guarded(self._source.next_plan)
+        return self._ready
+
+    def _most_idle(self) -> int:
+        """Return how many workers may soon have something to do, beside those that have."""
+        if not self.in_flight:
+            return 0
+        return min(self._source.most_left(), self.slots - len(self.in_flight))
 
     def take(self, trial_id: str, record: TrialRecord) -> None:
         """Hand over the record of a Tune trial."""
@@ -187,6 +238,9 @@ class _Feed(Searcher):  # type: ignore[misc]
 
     def lose(self, trial_id: str, reason: str) -> None:
         """Tell that a Tune trial ended without a record."""
+        if trial_id in self.idle:  # its worker went away before it had work: that of the next plan may stay
+            self.idle.discard(trial_id)
+            self._may_idle = False
         plan = self.in_flight.pop(trial_id, None)
         if plan is not None:
             self._guarded(lambda: self._source.lost(plan, reason))
@@ -248,11 +302,22 @@ class _Watch(tune.Callback):  # type: ignore[misc]
 
 
 class _NewestFirst(FIFOScheduler):  # type: ignore[misc]
-    """Gives a freed worker to the newest waiting trial.
+    """Gives a freed worker to the newest waiting trial, and ends idle trials.
 
     First-in-first-out names the trial whose own worker is still starting, cancels that start, and
     with short trials a replaced worker or a new node never gets any work.
     """
+
+    def __init__(self, feed: _Feed) -> None:
+        super().__init__()
+        self._feed = feed
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        is_over = trial.trial_id in self._feed.idle and self._feed.releases(trial.trial_id)
+        return str(FIFOScheduler.STOP if is_over else FIFOScheduler.CONTINUE)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Nothing, ()
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == "PENDING"]
@@ -268,7 +333,7 @@ def _started(address: str, num_threads: int) -> Iterator[None]:
     """Connect to Ray for the time of a sweep; a private Ray ends with it."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    _connect(address, {"env_vars": worker_variables(num_threads)})
+    _connect(address, worker_variables(num_threads))
     try:
         yield
     finally:
@@ -276,24 +341,48 @@ def _started(address: str, num_threads: int) -> Iterator[None]:
             ray.shutdown(wait_for_processes=True)
 
 
-def _connect(address: str, runtime_env: dict[str, Any]) -> None:
+def _connect(address: str, variables: dict[str, str]) -> None:
     """Join the cluster, or start a private Ray.
+
+    Workers of a private Ray inherit their variables: a ``runtime_env`` would cost some seconds, in which a
+    process of its own prepares it and the workers that Ray has started already go unused.
+
+    Args:
+        address: ``local``, or the cluster's.
+        variables: environment of every worker.
 
     Raises:
         UserError: no cluster there, or Ray does not start on this machine.
     """
-    own = {"num_cpus": _cores(), "include_dashboard": False} if address == "local" else {}
+    is_own = address == "local"
+    own = {"num_cpus": _cores(), "include_dashboard": False} if is_own else {}
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-            runtime_env=runtime_env,
-            **own,
-        )
+        with _inherited(variables if is_own else {}):
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                runtime_env={} if is_own else {"env_vars": variables},
+                **own,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _not_connected(address, str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def _inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Have processes that are started meanwhile see these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _not_connected(address: str, reason: str) -> UserError:

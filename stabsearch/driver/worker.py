@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,11 @@ class ThisProcess:
     def work(self, plan: TrialPlan) -> TrialRecord:
         """Return the record of a trial run in this process."""
         return work(plan, self._order)
+
+    def warm_up(self) -> None:
+        """Build the workload."""
+        with suppress(Exception):
+            workload(self._order)
 
     def close(self) -> None:
         """Keep the workload: it lives as long as the process."""

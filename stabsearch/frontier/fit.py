@@ -9,7 +9,7 @@ import pandas as pd
 
 from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.hints import PriorHint
-from stabsearch.frontier.trials import ContextTrials, TableError, context_trials
+from stabsearch.frontier.trials import READ_COLUMNS, ContextTrials, TableError, context_trials
 from stabsearch.records import Context, TrialRecord
 from stabsearch.records.frame import trials_frame
 
@@ -53,13 +53,18 @@ def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:
     """Return what other records of the same search show: same risk, range, contexts and hints."""
     contexts = [trials.context for trials in frontier.trials]
     return fit(
-        trials_frame(record for record in records if record.plan.context in contexts),
+        evidence_frame(record for record in records if record.plan.context in contexts),
         frontier.max_failure_probability,
         frontier.learning_rate_range,
         frontier.confidence,
         contexts,
         frontier.hints,
     )
+
+
+def evidence_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+    """Return the table of trials that ``fit`` reads, and nothing else: it is made after every trial."""
+    return trials_frame(records, READ_COLUMNS)
 
 
 def _checked_range(learning_rate_range: tuple[float, float]) -> tuple[float, float]:

@@ -19,6 +19,10 @@ CONTEXT_COLUMNS = tuple(row.name for row in of_role("context"))
 FURTHER_COLUMNS = tuple(row.name for row in FURTHER)
 """What else tells contexts apart where a table has it; a missing value: not searched."""
 TRIAL_COLUMNS = ("learning_rate", *CONTEXT_COLUMNS, "outcome")
+READ_COLUMNS = (
+    "number", *TRIAL_COLUMNS, *FURTHER_COLUMNS, "stage", "grade", "horizon", "steps", "first_bad_step",
+)  # fmt: skip
+"""Everything that a fit looks at, and the order of the trials."""
 
 
 class TableError(UserError, ValueError):
@@ -175,8 +179,12 @@ def _exposures(trials: pd.DataFrame, outcomes: Sequence[Outcome]) -> list[float]
     """Return the share of its horizon each row was seen for: 1 for evidence, 0 where nothing is proven."""
     ramps = trials["stage"].eq(Stage.RAMP.value) if "stage" in trials.columns else np.zeros(len(trials), bool)
     shares = [
-        1.0 if outcome.is_evidence else _alive_share(row) if outcome is Outcome.INTERRUPTED else 0.0
-        for outcome, (_, row) in zip(outcomes, trials.iterrows(), strict=True)
+        1.0
+        if outcome.is_evidence
+        else _alive_share(trials.iloc[place])
+        if outcome is Outcome.INTERRUPTED
+        else 0.0
+        for place, outcome in enumerate(outcomes)
     ]
     return [0.0 if is_ramp else share for is_ramp, share in zip(ramps, shares, strict=True)]
 

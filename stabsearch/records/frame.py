@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,65 +15,86 @@ if TYPE_CHECKING:
 
     from stabsearch.records.record import TrialRecord
 
-COLUMNS = (
-    "number", "stage", "outcome", "grade", "cause", "learning_rate", "warmup_steps", "max_grad_norm",
-    "precision", "model_seed", "data_seed", "horizon", "steps", "first_bad_step", "first_loss",
-    "last_loss", "max_loss", "chance_loss", "max_recorded_grad_norm", "skipped_steps", "clipped_share",
-    "peak_learning_rate", "autocast_dtype", "device", "startup_s", "train_s", "attempts", "message",
-    "ramp_from", "confirms", "bundle", *(row.name for row in FURTHER),
-)  # fmt: skip
+
+def _losses(record: TrialRecord) -> list[float]:
+    return [loss for loss in record.trace.losses if math.isfinite(loss)]
 
 
-def trials_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+def _of_plan(name: str) -> Callable[[TrialRecord], Any]:
+    return lambda record: getattr(record.plan, name)
+
+
+def _of_record(name: str) -> Callable[[TrialRecord], Any]:
+    return lambda record: getattr(record, name)
+
+
+def _of_effective(name: str, missing: Any) -> Callable[[TrialRecord], Any]:
+    return lambda record: getattr(record.effective, name) if record.effective else missing
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+READERS: dict[str, Callable[[TrialRecord], Any]] = {
+    "number": _of_plan("number"),
+    "stage": lambda record: record.plan.stage.value,
+    "outcome": lambda record: record.outcome.value,
+    "grade": lambda record: record.grade.value if record.grade else None,
+    "cause": lambda record: record.cause.value if record.cause else None,
+    "learning_rate": _of_plan("learning_rate"),
+    "warmup_steps": _of_plan("warmup_steps"),
+    "max_grad_norm": _of_plan("max_grad_norm"),
+    "precision": _of_plan("precision"),
+    "model_seed": _of_plan("model_seed"),
+    "data_seed": _of_plan("data_seed"),
+    "horizon": _of_plan("horizon"),
+    "steps": _of_record("steps"),
+    "first_bad_step": _of_record("first_bad_step"),
+    "first_loss": lambda record: next(iter(_losses(record)), math.nan),
+    "last_loss": lambda record: next(reversed(_losses(record)), math.nan),
+    "max_loss": lambda record: max(_losses(record), default=math.nan),
+    "chance_loss": _of_record("chance_loss"),
+    "max_recorded_grad_norm": lambda record: max(
+        filter(math.isfinite, record.trace.grad_norms), default=math.nan
+    ),
+    "skipped_steps": _of_record("skipped_steps"),
+    "clipped_share": _of_record("clipped_share"),
+    "peak_learning_rate": _of_effective("peak_learning_rate", math.nan),
+    "autocast_dtype": _of_effective("autocast_dtype", None),
+    "device": _of_effective("device", None),
+    "startup_s": _of_record("startup_s"),
+    "train_s": _of_record("train_s"),
+    "attempts": _of_record("attempts"),
+    "message": _of_record("message"),
+    "ramp_from": lambda record: _or_nan(record.plan.ramp_from),
+    "confirms": lambda record: _or_nan(record.plan.confirms),
+    "bundle": lambda record: record.bundle or None,
+    **{each.name: _of_plan(each.name) for each in FURTHER},
+}
+"""Column of ``trials.csv`` -> what it holds of a record."""
+WHOLE = frozenset({"first_bad_step", *(each.name for each in FURTHER if each.is_whole)})
+COLUMNS = tuple(READERS)
+REAL = frozenset(each.name for each in FURTHER if not each.is_whole)
+
+
+def trials_frame(records: Iterable[TrialRecord], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Return one row per trial, in trial order; ``first_bad_step`` is a nullable integer.
 
     Ramps are rows too, of stage ``ramp`` with the rate they began at in ``ramp_from``: whoever fits
     a frontier leaves them out. ``confirms`` is the lower learning rate that a stressed confirmation
     trial vouches for. ``bundle`` is the folder below ``bad_batches/`` that holds its failure, or
     one of its kind. What else was searched (``weight_decay`` and so on) is missing where it was not.
+
+    Args:
+        records: in any order.
+        columns: those wanted; default: all of ``trials.csv``.
     """
-    rows = [_row(record) for record in sorted(records, key=lambda record: record.plan.number)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    whole = ["first_bad_step", *(each.name for each in FURTHER if each.is_whole)]
-    real = [each.name for each in FURTHER if not each.is_whole]
-    return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(real, "float64")})
+    in_order = sorted(records, key=lambda record: record.plan.number)
+    return pd.DataFrame({name: _column(name, in_order) for name in columns}, columns=list(columns))
 
 
-def _row(record: TrialRecord) -> dict[str, Any]:
-    plan, effective = record.plan, record.effective
-    losses = [loss for loss in record.trace.losses if math.isfinite(loss)]
-    norms = [norm for norm in record.trace.grad_norms if math.isfinite(norm)]
-    return {
-        "number": plan.number,
-        "stage": plan.stage.value,
-        "outcome": record.outcome.value,
-        "grade": record.grade.value if record.grade else None,
-        "cause": record.cause.value if record.cause else None,
-        "learning_rate": plan.learning_rate,
-        "warmup_steps": plan.warmup_steps,
-        "max_grad_norm": plan.max_grad_norm,
-        "precision": plan.precision,
-        "model_seed": plan.model_seed,
-        "data_seed": plan.data_seed,
-        "horizon": plan.horizon,
-        "steps": record.steps,
-        "first_bad_step": record.first_bad_step,
-        "first_loss": losses[0] if losses else math.nan,
-        "last_loss": losses[-1] if losses else math.nan,
-        "max_loss": max(losses, default=math.nan),
-        "chance_loss": record.chance_loss,
-        "max_recorded_grad_norm": max(norms, default=math.nan),
-        "skipped_steps": record.skipped_steps,
-        "clipped_share": record.clipped_share,
-        "peak_learning_rate": effective.peak_learning_rate if effective else math.nan,
-        "autocast_dtype": effective.autocast_dtype if effective else None,
-        "device": effective.device if effective else None,
-        "startup_s": record.startup_s,
-        "train_s": record.train_s,
-        "attempts": record.attempts,
-        "message": record.message,
-        "ramp_from": math.nan if plan.ramp_from is None else plan.ramp_from,
-        "confirms": math.nan if plan.confirms is None else plan.confirms,
-        "bundle": record.bundle or None,
-        **{each.name: getattr(plan, each.name) for each in FURTHER},
-    }
+def _column(name: str, records: Sequence[TrialRecord]) -> Any:
+    values = [READERS[name](record) for record in records]
+    dtype = "Int64" if name in WHOLE else "float64" if name in REAL else None
+    return pd.Series(values, dtype=dtype) if dtype else values

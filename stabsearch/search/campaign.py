@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from stabsearch.errors import UserError
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.confirming import Confirming, certificate_of
-from stabsearch.frontier.fit import fit
+from stabsearch.frontier.fit import evidence_frame, fit
 from stabsearch.frontier.hints import ramp_hints
 from stabsearch.frontier.rounds import Round, rounds
 from stabsearch.frontier.stopping import SearchEnd, Stopping, search_end, searching
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialPlan, TrialRecord
-from stabsearch.records.frame import trials_frame
 from stabsearch.search.canary import baseline
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def fitted(
     rates = sweep.search.learning_rate
     seen = at_base_horizon(records, sweep.outcomes)
     return fit(
-        trials_frame(record for record in seen if record.plan.context in contexts),
+        evidence_frame(record for record in seen if record.plan.context in contexts),
         max_failure_probability=sweep.risk.max_failure_probability,
         learning_rate_range=(rates.low, rates.high),
         confidence=sweep.risk.confidence,
@@ -163,6 +162,12 @@ class Campaign:
         self._study.count_start(plan.number)
         self._on_started(plan)
         return plan
+
+    def most_left(self) -> int:
+        """Return how many trials the budget still holds beside those in flight; 0 once it is over."""
+        if self._is_over():
+            return 0
+        return self._stages.trials - len(self._study.raw_records) - len(self._in_flight)
 
     def finished(self, record: TrialRecord) -> None:
         """Take the record of a trial; a second one for the same plan is dropped."""

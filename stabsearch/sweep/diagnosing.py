@@ -128,6 +128,10 @@ class _Once:
         plan, self._waiting = self._waiting, None
         return plan
 
+    def most_left(self) -> int:
+        """Return none: there is one trial."""
+        return 0
+
     def finished(self, record: TrialRecord) -> None:
         """Keep its record."""
         self.record = record

@@ -28,6 +28,7 @@ from stabsearch.tracking import make_tracker
 if TYPE_CHECKING:
     from stabsearch.forensics.finding import Finding
     from stabsearch.forensics.preflight import Preflight
+    from stabsearch.task.base import Workload
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Prepared:
     """What the preflight warned of."""
     chance_loss: float | None = None
     """Loss of the trivial predictor, where the task does not know it and the preflight found it out."""
+    workload: Workload | None = field(default=None, compare=False, repr=False)
+    """What the preflight built; None: it has to be built anew."""
 
     @property
     def required(self) -> int:
@@ -102,7 +105,7 @@ class Prepared:
         return *self.resolved.caveats, crowd
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the source and the findings, as it is kept in the study."""
+        """Return everything but source, findings and workload, as it is kept in the study."""
         return {
             "sweep": self.sweep.model_dump(mode="json"),
             "resolved": asdict(self.resolved),
@@ -156,7 +159,9 @@ def resolved_with(loaded: LoadedSweep, found: Preflight, *, is_begun: bool = Fal
     """Return a loaded sweep resolved, with what its preflight found."""
     hints = () if is_begun else hints_of_earlier(loaded.sweep.search.prior.earlier)
     resolved = resolve(loaded.sweep, found.num_rows)
-    return Prepared(loaded.sweep, resolved, loaded.source, hints, found.findings, found.chance_loss)
+    return Prepared(
+        loaded.sweep, resolved, loaded.source, hints, found.findings, found.chance_loss, found.workload
+    )
 
 
 def refuse_errors(findings: Sequence[Finding], name: str) -> None:

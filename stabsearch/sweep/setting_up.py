@@ -40,8 +40,10 @@ def trial_driver(prepared: Prepared, *, keeps_bundles: bool = True) -> Driver:
     """Return the driver that ``resources`` names, with everything its workers need."""
     from stabsearch.driver.base import WorkOrder
     from stabsearch.driver.factory import make_driver
+    from stabsearch.driver.given import builder
 
     sweep, setup = prepared.sweep, trial_setup(prepared)
     if not keeps_bundles:
         setup = replace(setup, bundle_dir="")
-    return make_driver(sweep, WorkOrder(sweep.task, setup, sweep.budget.trial_timeout, peft=sweep.peft))
+    build = builder(prepared.workload, trust_remote_code=setup.trust_remote_code)
+    return make_driver(sweep, WorkOrder(sweep.task, setup, sweep.budget.trial_timeout, build, sweep.peft))

@@ -82,6 +82,10 @@ class ScriptedSource:
         self.starts[plan.number] += 1
         return plan
 
+    def most_left(self) -> int:
+        """Return how many plans are not out."""
+        return len(self._waiting)
+
     def finished(self, record: TrialRecord) -> None:
         """Keep the record."""
         self.records.append(record)
