@@ -13,7 +13,7 @@ from stabsearch.forensics.chance import chance_loss_of
 from stabsearch.forensics.facts.environment import EnvironmentFacts, device_facts, disk, tracking_problem
 from stabsearch.forensics.facts.table import table_facts
 from stabsearch.forensics.finding import Finding, Severity, sorted_findings
-from stabsearch.forensics.rules.table import TABLE
+from stabsearch.forensics.rules.catalog import TABLE_BOOKS
 from stabsearch.forensics.trainer_check import check_trainer
 from stabsearch.records import Stage, TrialPlan
 from stabsearch.task.base import surroundings_of
@@ -28,8 +28,9 @@ from stabsearch.trial.setup import TrialSetup
 if TYPE_CHECKING:
     from stabsearch.config import Sweep
     from stabsearch.task.base import Workload
+    from stabsearch.task.rows import TaskTable
 
-__all__ = ["Preflight", "check_trainer", "preflight"]
+__all__ = ["Preflight", "check_trainer", "look_at_table", "preflight"]
 
 MULTIPLIED = "STAB-M007"
 """Gradient accumulation multiplies the loss."""
@@ -68,13 +69,19 @@ def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
     table = read_table(sweep.task)
     found: list[Finding] = []
     if table is not None:
-        found = TABLE.findings(table_facts(table))
+        found = look_at_table(table)
         if any(finding.is_error for finding in found):
             return Preflight(len(table.frame), tuple(sorted_findings(found)))
     workload = build_workload(sweep.task, table, sweep.peft)
     of_workload, chance_loss = _of_workload(sweep, workload)
     once = {finding.rule: finding for finding in reversed([*found, *of_workload])}.values()
     return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload, chance_loss)
+
+
+def look_at_table(table: TaskTable) -> list[Finding]:
+    """Return what the rules say of a training table, before anything is made of it."""
+    facts = table_facts(table)
+    return [finding for book in TABLE_BOOKS for finding in book.findings(facts)]
 
 
 def _check_precisions(sweep: Sweep) -> None:

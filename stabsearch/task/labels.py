@@ -97,6 +97,15 @@ def as_numbers(column: pd.Series[Any]) -> NDArray[np.float64] | None:
     return column.to_numpy().astype(np.float64)
 
 
+def as_targets(column: pd.Series[Any]) -> NDArray[np.float32]:
+    """Return a column as numbers: NaN where there is none, infinite what float32 cannot hold."""
+    is_numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
+    values = column if is_numeric else column.astype(str).str.strip()
+    with np.errstate(over="ignore"):
+        made: NDArray[Any] = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        return made.astype(np.float32)
+
+
 def _from_numbers(name: Any, values_N: NDArray[np.float64]) -> ClassLabels:
     fractions = values_N[~np.isfinite(values_N) | (values_N != np.floor(values_N))]
     if len(fractions):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+HOW_LISTS_COME = "lists come from JSONL, Parquet and Arrow as they are, in CSV and TSV as JSON text"
+
 
 def lists(column: pd.Series[Any], key: str, instead: str = "") -> list[list[Any]]:
     """Return the lists of a column; text counts that is a list in JSON, as CSV and TSV hold lists.
@@ -27,17 +29,17 @@ def lists(column: pd.Series[Any], key: str, instead: str = "") -> list[list[Any]
     Raises:
         UserError: a row holds no list.
     """
-    found = [_as_list(value) for value in column]
+    found = [as_list(value) for value in column]
     for row, (made, value) in enumerate(zip(found, column, strict=True)):
         if made is None:
-            seen = "nothing" if is_missing(value) else f"{_short(value)}, which is no list"
-            hint = "lists come from JSONL, Parquet and Arrow as they are, in CSV and TSV as JSON text"
-            raise UserError(f"column {column.name!r} holds {seen}, in row {row}", f"{hint}{instead}",
-                            key=("task", key))  # fmt: skip
+            seen = "nothing" if is_missing(value) else f"{short(value)}, which is no list"
+            message = f"column {column.name!r} holds {seen}, in row {row}"
+            raise UserError(message, f"{HOW_LISTS_COME}{instead}", key=("task", key))
     return [made for made in found if made is not None]
 
 
-def _as_list(value: Any) -> list[Any] | None:
+def as_list(value: Any) -> list[Any] | None:
+    """Return the list that one cell holds, or that is in it as JSON; None where there is none."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -63,7 +65,13 @@ def flat(rows: list[list[Any]]) -> list[Any]:
     return list(chain.from_iterable(rows))
 
 
-def _short(value: Any) -> str:
+def is_class_id(entry: Any) -> bool:
+    """Return whether an entry counts from 0; a column with an empty row turns integers into floats."""
+    return isinstance(entry, int | float) and entry >= 0 and float(entry).is_integer()
+
+
+def short(value: Any) -> str:
+    """Return a value as it is written, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:36]} ..."
 

@@ -13,8 +13,8 @@ import numpy as np
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from stabsearch.errors import UserError
-from stabsearch.task.labels import LABEL_KEY, as_numbers, is_missing, refuse_missing
-from stabsearch.task.list_columns import flat, lists, refuse
+from stabsearch.task.labels import LABEL_KEY, as_targets, is_missing, refuse_missing
+from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.text_classification import text_columns
@@ -119,11 +119,10 @@ def label_sets(frame: pd.DataFrame, label: str | tuple[str, ...]) -> LabelSets:
 
 def _from_column(labels: pd.Series[Any]) -> NDArray[Any]:
     refuse_missing(labels)
-    numbers_N = as_numbers(labels)
-    is_bad_N = np.ones(len(labels), dtype=bool) if numbers_N is None else ~np.isin(numbers_N, (0, 1))
+    numbers_N = as_targets(labels)
+    is_bad_N = ~np.isin(numbers_N, (0, 1))
     refuse(labels, [[value] for value in labels], is_bad_N, "a value that is neither 0 nor 1",
            "write 1 where a row has the label, 0 where it has not")  # fmt: skip
-    assert numbers_N is not None, "refused, being no numbers"
     return numbers_N
 
 
@@ -137,16 +136,11 @@ def _from_lists(labels: pd.Series[Any]) -> NDArray[Any]:
         refuse(labels, rows, ~is_name_T, "names and, among them, something else",
                "write all labels as names")  # fmt: skip
         return _from_names(rows, sorted(set(entries)))
-    refuse(labels, rows, [not _is_count(entry) for entry in entries], "a value that is no label",
+    refuse(labels, rows, [not is_class_id(entry) for entry in entries], "a value that is no label",
            "write names, integers from 0, or a 0 or 1 per label")  # fmt: skip
     if all(entry in (0, 1) for entry in entries):
         return _from_vectors(labels, rows)
     return _from_ids(labels, rows)
-
-
-def _is_count(entry: Any) -> bool:
-    """Return whether an entry is 0, 1, 2 and so on, also as a float or truth value."""
-    return isinstance(entry, int | float) and entry >= 0 and float(entry).is_integer()
 
 
 def _from_names(rows: list[list[str]], names: list[str]) -> NDArray[Any]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from stabsearch.errors import UserError
-from stabsearch.task.labels import LABEL_KEY, refuse_missing
+from stabsearch.task.labels import LABEL_KEY, as_targets, refuse_missing
 from stabsearch.task.list_columns import refuse
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
@@ -21,6 +20,7 @@ from stabsearch.task.text_classification import text_columns
 from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from stabsearch.config import RegressionTask
@@ -81,10 +81,7 @@ def numbers(targets: pd.Series[Any]) -> NDArray[np.float32]:
         UserError: rows are empty or no finite numbers, or all are the same.
     """
     refuse_missing(targets)
-    is_numeric = pd.api.types.is_numeric_dtype(targets) and not pd.api.types.is_complex_dtype(targets)
-    column = targets if is_numeric else targets.astype(str).str.strip()
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-        values_N = pd.to_numeric(column, errors="coerce").to_numpy().astype(np.float32)
+    values_N = as_targets(targets)
     refuse(targets, [[value] for value in targets], ~np.isfinite(values_N), "what is no finite number",
            "write a number in every row; where the texts belong to classes, the task is "
            "sequence-classification")  # fmt: skip

@@ -13,7 +13,7 @@ from transformers import AutoModelForTokenClassification, DataCollatorForTokenCl
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import LABEL_KEY, ClassLabels, is_missing
-from stabsearch.task.list_columns import flat, lists, refuse
+from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import model_maker
 from stabsearch.task.rows import Ragged, TaskTable, Tokens, column, read_rows, token_rows
 from stabsearch.task.token_stream import IGNORED
@@ -116,16 +116,10 @@ def _classes(column: pd.Series[Any], tags: list[list[Any]], entries: list[Any]) 
                "write all classes as names, or all as integers from 0")  # fmt: skip
         names, ids_T = np.unique(np.array(entries, dtype=object), return_inverse=True)
         return ClassLabels(ids_T.astype(np.int64), tuple(names))
-    is_class = [_is_class(entry) for entry in entries]
-    refuse(column, tags, ~np.array(is_class), "a value that is no class",
+    refuse(column, tags, [not is_class_id(entry) for entry in entries], "a value that is no class",
            "write classes as names, or as integers from 0")  # fmt: skip
     ids_T = np.array(entries).astype(np.int64)
     return ClassLabels(ids_T, tuple(str(i) for i in range(int(ids_T.max()) + 1)))
-
-
-def _is_class(entry: Any) -> bool:
-    """Return whether an entry counts from 0; a column with an empty row turns integers into floats."""
-    return isinstance(entry, int | float) and entry >= 0 and float(entry).is_integer()
 
 
 def _split(ids_T: Any, words: list[list[str]]) -> list[list[int]]:

@@ -10,6 +10,7 @@ import rule_samples_batches
 import rule_samples_language
 import rule_samples_rows
 import rule_samples_settings
+import rule_samples_table
 import rule_samples_tokens
 
 from stabsearch.forensics.rules import symptom_of_rule
@@ -17,6 +18,7 @@ from stabsearch.forensics.rules.catalog import BOOKS, all_rules, rules_page
 
 SAMPLES = (
     rule_samples_rows.SAMPLES
+    | rule_samples_table.SAMPLES
     | rule_samples_tokens.SAMPLES
     | rule_samples_language.SAMPLES
     | rule_samples_batches.SAMPLES

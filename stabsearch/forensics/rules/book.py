@@ -69,7 +69,8 @@ def seen_in(
         key: more exact than the rule's.
     """
     places = np.flatnonzero(rows_N)
-    text = message.format(num=f"{len(places):,}", of=f"{len(rows_N):,}")
+    # not str.format(): names of columns and values that are quoted may hold braces
+    text = message.replace("{num}", f"{len(places):,}").replace("{of}", f"{len(rows_N):,}")
     return Seen(text, tuple(map(int, places[:MOST_ROWS])), len(places), fix, severity, key)
 
 

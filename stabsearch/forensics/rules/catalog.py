@@ -7,14 +7,20 @@ from stabsearch.forensics.rules.book import Rule
 from stabsearch.forensics.rules.counted import COUNTED
 from stabsearch.forensics.rules.environment import ENVIRONMENT
 from stabsearch.forensics.rules.labels import LABELS
+from stabsearch.forensics.rules.list_columns import LISTS
 from stabsearch.forensics.rules.loss import LOSS
 from stabsearch.forensics.rules.model import FORWARD, WEIGHTS
+from stabsearch.forensics.rules.number_columns import NUMBERS
 from stabsearch.forensics.rules.optimizer import OPTIMIZER
 from stabsearch.forensics.rules.source import SOURCE
 from stabsearch.forensics.rules.table import TABLE
 from stabsearch.forensics.rules.tokens import TOKENS
 
-BOOKS = (SOURCE, TABLE, LABELS, COUNTED, TOKENS, BATCH, LOSS, WEIGHTS, FORWARD, OPTIMIZER, ENVIRONMENT)
+TABLE_BOOKS = (TABLE, NUMBERS, LISTS)
+"""Rules over the table that was read, before anything is made of it."""
+BOOKS = (
+    SOURCE, *TABLE_BOOKS, LABELS, COUNTED, TOKENS, BATCH, LOSS, WEIGHTS, FORWARD, OPTIMIZER, ENVIRONMENT,
+)  # fmt: skip
 GROUPS = {
     "D": "Data, labels and tokens",
     "L": "Loss against labels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stabsearch.forensics.facts.columns import Numbers
 from stabsearch.forensics.facts.summary import ColumnSummary
 from stabsearch.forensics.facts.target import LossKind
 from stabsearch.forensics.facts.training_rows import TrainingRows
@@ -180,12 +181,21 @@ def huge_target(facts: TrainingRows) -> Seen | None:
     if labels is None:
         return None
     size = np.nan_to_num(np.maximum(np.abs(labels.high_N), np.abs(labels.low_N)), nan=0.0, posinf=0.0)
-    huge = size > LARGE_TARGET
-    if not huge.any():
+    return huge_sizes(size)
+
+
+def huge_sizes(size_N: Numbers) -> Seen | None:
+    """Return which targets are huge.
+
+    Args:
+        size_N: largest absolute value of each row; 0 where it is no finite number.
+    """
+    huge_N = size_N > LARGE_TARGET
+    if not huge_N.any():
         return None
-    overflows = bool((size > LARGEST_SQUARE).any())
-    text = f"{{num}} of {{of}} targets are beyond {LARGE_TARGET:g}, up to {size.max():.3g}"
-    return seen_in(huge, text, severity=Severity.ERROR if overflows else None)
+    overflows = bool((size_N > LARGEST_SQUARE).any())
+    text = f"{{num}} of {{of}} targets are beyond {LARGE_TARGET:g}, up to {size_N.max():.3g}"
+    return seen_in(huge_N, text, severity=Severity.ERROR if overflows else None)
 
 
 @LABELS.rule(

@@ -40,6 +40,23 @@ def missing_texts(facts: TableFacts) -> Seen | None:
     return None
 
 
+@TABLE.rule(
+    "STAB-D044", "a text that is no text", Severity.ERROR, Cause.DATA,
+    symptom="`TypeError: TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, ...]]`",
+    fix="name a column of texts; a number meant as one has to stand in quotes",
+    key=("task", "text"),
+)  # fmt: skip
+def other_texts(facts: TableFacts) -> Seen | None:
+    """Numbers, truth values and lists among the texts: nobody wants to train on ``['a', 'b']``."""
+    for text in facts.texts:
+        if text.other_N.any():
+            message = (
+                f"text column {text.name!r} holds no text in {{num}} of {{of}} rows, such as {text.other}"
+            )
+            return seen_in(text.other_N, message, key=("task", text.key))
+    return None
+
+
 @TABLE.enter(TOKENS["STAB-D009"])
 def empty_texts(facts: TableFacts) -> Seen | None:
     """Special tokens are all that is left of them. Prompts and second texts of a pair may be empty."""
@@ -66,6 +83,12 @@ def missing_labels(facts: TableFacts) -> Seen | None:
 )  # fmt: skip
 def fractions(facts: TableFacts) -> Seen | None:
     """Fractions and infinity; scores are for a regression."""
+    if facts.odd_N.any():
+        return seen_in(
+            facts.odd_N,
+            f"label column {facts.label!r} holds neither a name nor a number in {{num}} of {{of}} rows, "
+            f"such as {facts.odd}",
+        )
     if facts.numbers_N is None:
         return None
     with np.errstate(invalid="ignore"):
@@ -117,3 +140,17 @@ def one_class(facts: TableFacts) -> Seen | None:
     if facts.num_names != 1:
         return None
     return Seen(f"label column {facts.label!r} holds one class only: {facts.example}")
+
+
+@TABLE.rule(
+    "STAB-D045", "numbers among names", Severity.WARNING, Cause.DATA,
+    symptom="one class too many, which nobody knows: `0` beside `positive` and `negative`",
+    fix="look at these rows: columns that slipped, or files with two kinds of labels",
+    key=LABEL,
+)  # fmt: skip
+def numbers_among_names(facts: TableFacts) -> Seen | None:
+    """A column of names takes numbers for names, too."""
+    if not facts.digits_N.any() or facts.odd_N.any():
+        return None
+    text = f"label column {facts.label!r} holds names, and a number in {{num}} of {{of}} rows"
+    return seen_in(facts.digits_N, f"{text}, such as {facts.digits}")
