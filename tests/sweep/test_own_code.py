@@ -182,6 +182,19 @@ def test_a_row_that_breaks_a_script_is_named_and_replayed(
 EXAMPLES = Path(__file__).parents[2] / "experiments" / "own_code"
 
 
+def test_a_sweep_through_an_sft_trainer_ends_in_an_answer(tmp_path: Path) -> None:
+    """TRL's Trainer, whose arguments are a class of its own, is measured with those of each trial."""
+    task = {"type": "trainer", "factory": "sft:make_trainer", "folder": str(EXAMPLES)}
+    result = run_sweep(sweep_file(tmp_path, task))
+    trials = result.trials
+    assert set(trials["outcome"]) <= {"stable", "collapsed", "diverged", "nonfinite"}, trials["message"]
+    assert set(trials["outcome"]) - {"stable"}
+    stable = trials[trials["outcome"] == "stable"]
+    assert stable["learning_rate"].nunique() > 1
+    assert (stable["steps"] == stable["horizon"]).all()
+    assert math.isfinite(trials["chance_loss"].iloc[0])
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_nothing_speaks_against_starting_an_example(path: Path) -> None:
     """They are found beside their sweep, from wherever it is started; the loss they begin with is known."""
