@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq
+from transformers import AutoModelForCausalLM
 
 from stabsearch.errors import UserError
 from stabsearch.task.chat import conversations
 from stabsearch.task.models import load_tokenizer, model_maker
+from stabsearch.task.padding import SequencePadding
 from stabsearch.task.rows import Ragged, TaskTable, TokenRows, column, read_rows, texts
 from stabsearch.task.special_tokens import config_fields, needed_token
 from stabsearch.task.token_stream import IGNORED, cut, packed, place_in_row, unigram_loss
@@ -67,7 +68,7 @@ def build(task: CausalLMTask, table: TaskTable | None = None) -> RowWorkload:
         rows=TokenRows(rows),
         chance_loss=unigram_loss(rows["labels"].flat_T),
         tokenizer=tokenizer,
-        collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED),
+        collator=SequencePadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForCausalLM, **fields),
     )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +13,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, set_seed
 from transformers import logging as transformers_logging
 
 from stabsearch.errors import UserError
+from stabsearch.task.digest import weights_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,6 +67,7 @@ def model_maker(task: TextTask, auto_class: Any, **fields: Any) -> MakeModel:
     return ModelFromConfig(task.model.config, auto_class, **fields)
 
 
+KEPT_SHARE = 1 / 16  # chosen: a trial needs its weights four times over, and activations
 WRONG_FIELDS = (
     ValueError,
     KeyError,
@@ -132,6 +133,7 @@ class PretrainedCopies:
     """
 
     def __init__(self, name: str, auto_class: Any, trust_remote_code: bool, **fields: Any) -> None:
+        self._on_device: PreTrainedModel | None = None
         # float32 whatever the checkpoint holds: an fp16 one would train in pure fp16, silently
         self._template, found = _from_hub(
             lambda: auto_class.from_pretrained(
@@ -141,28 +143,58 @@ class PretrainedCopies:
         )  # fmt: skip
         self._new = {*found["missing_keys"], *(keys[0] for keys in found["mismatched_keys"])}
         self._new_modules = sorted({key.rpartition(".")[0] for key in self._new})
+        self._name, self._digest = name, weights_digest(self._template)
 
     def __call__(self, model_seed: int) -> PreTrainedModel:
-        """Return a copy of the checkpoint; the same seed gives the same new weights."""
-        model: PreTrainedModel = copy.deepcopy(self._template)
+        """Return a copy of the checkpoint; the same seed gives the same new weights.
+
+        Raises:
+            UserError: something has written to the weights that copies are made of.
+        """
+        return self._fresh(model_seed, self._template)
+
+    def on(self, device: torch.device, model_seed: int) -> PreTrainedModel:
+        """Return the same on a device: of a GPU that has the room, one whose checkpoint stays there."""
+        if device.type != "cuda":
+            return self(model_seed)
+        kept = self._on_device
+        if kept is None or kept.device != device:
+            kept = copy.deepcopy(self._template).to(device) if self._leaves_room(device) else None
+            self._on_device = kept
+        return self._fresh(model_seed, self._template if kept is None else kept)
+
+    def _leaves_room(self, device: torch.device) -> bool:
+        """Return whether a model that stays on a device takes little of what trials need there."""
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        return int(self._template.get_memory_footprint()) < KEPT_SHARE * free_bytes
+
+    def _fresh(self, model_seed: int, template: PreTrainedModel) -> PreTrainedModel:
+        if weights_digest(template) != self._digest:
+            raise UserError(f"the weights of {self._name!r} have changed since they were read: "
+                            "an earlier trial has written to them",
+                            "this worker can train nothing more; look for shared weights in the model's code",
+                            key=("task", "model"))  # fmt: skip
+        model: PreTrainedModel = copy.deepcopy(template)
         set_seed(model_seed)
         for name in self._new_modules:
-            with self._known_weights_kept(name, model.get_submodule(name)) as module:
-                model._init_weights(module)
+            # drawn on the processor, wherever the model is: a GPU draws other numbers
+            module = model.get_submodule(name)
+            drawn = copy.deepcopy(module).cpu()
+            model._init_weights(drawn)
+            self._take_new(module, drawn, name)
         return model
 
-    @contextmanager
-    def _known_weights_kept(self, name: str, module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-        """Put back what the checkpoint holds of a module: a new bias may stand beside a tied embedding."""
-        known = {
-            weight: weight.detach().clone()
-            for own_name, weight in module.named_parameters()
-            if ".".join(filter(None, (name, own_name))) not in self._new
-        }
-        yield module
+    def _take_new(self, module: torch.nn.Module, drawn: torch.nn.Module, name: str) -> None:
+        """Give a module what the checkpoint lacks: a new bias may stand beside a tied embedding."""
+        fresh = dict(drawn.named_parameters())
         with torch.no_grad():
-            for weight, value in known.items():
-                weight.copy_(value)
+            for own_name, weight in module.named_parameters():
+                if ".".join(filter(None, (name, own_name))) in self._new:
+                    weight.copy_(fresh[own_name])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what travels to other processes: nothing that is on a device."""
+        return {**self.__dict__, "_on_device": None}
 
 
 def _from_hub(load: Callable[[], Any], name: str, key: str) -> Any:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import LABEL_KEY, as_targets, is_missing, refuse_missing
 from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import load_tokenizer, model_maker
+from stabsearch.task.padding import TextPadding
 from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.text_classification import text_columns
 from stabsearch.task.workload import RowWorkload
@@ -84,7 +85,7 @@ def build(task: MultiLabelTask, table: TaskTable | None = None) -> RowWorkload:
         rows=token_rows(tokens, labels.has_NK),
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
-        collator=DataCollatorWithPadding(tokenizer),
+        collator=TextPadding(tokenizer),
         make_model=model_maker(
             task,
             AutoModelForSequenceClassification,

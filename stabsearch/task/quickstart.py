@@ -8,12 +8,12 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForSequenceClassification,
-    DataCollatorWithPadding,
     PreTrainedTokenizerFast,
 )
 
 from stabsearch.task.labels import ClassLabels
 from stabsearch.task.models import ModelFromConfig
+from stabsearch.task.padding import TextPadding
 from stabsearch.task.rows import TaskTable, token_rows, tokenise
 from stabsearch.task.workload import RowWorkload
 
@@ -53,7 +53,7 @@ def build(task: QuickstartTask, table: TaskTable | None = None) -> RowWorkload:
         rows=token_rows(tokens, labels.ids_N),
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
-        collator=DataCollatorWithPadding(tokenizer),
+        collator=TextPadding(tokenizer),
         make_model=ModelFromConfig(config, AutoModelForSequenceClassification, num_labels=labels.num_classes),
     )
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import LABEL_KEY, as_targets, refuse_missing
 from stabsearch.task.list_columns import refuse
 from stabsearch.task.models import load_tokenizer, model_maker
+from stabsearch.task.padding import TextPadding
 from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.text_classification import text_columns
 from stabsearch.task.workload import RowWorkload
@@ -64,7 +65,7 @@ def build(task: RegressionTask, table: TaskTable | None = None) -> RowWorkload:
         rows=token_rows(tokens, targets_NK if targets_NK.shape[1] > 1 else targets_NK[:, 0]),
         chance_loss=float(targets_NK.var(axis=0, dtype=np.float64).mean()),
         tokenizer=tokenizer,
-        collator=DataCollatorWithPadding(tokenizer),
+        collator=TextPadding(tokenizer),
         make_model=model_maker(
             task,
             AutoModelForSequenceClassification,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
+from transformers import AutoModelForSeq2SeqLM
 
 from stabsearch.errors import UserError
 from stabsearch.task.models import load_tokenizer, model_maker
+from stabsearch.task.padding import SequencePadding
 from stabsearch.task.rows import Ragged, TaskTable, TokenRows, column, read_rows, texts
 from stabsearch.task.special_tokens import config_fields, decoder_fields, tokenizer_key
 from stabsearch.task.token_stream import IGNORED, unigram_loss
@@ -58,7 +59,7 @@ def build(task: Seq2SeqTask, table: TaskTable | None = None) -> RowWorkload:
         chance_loss=unigram_loss(labels.flat_T),
         tokenizer=tokenizer,
         # no model: trials share the collator, and each has a model of its own
-        collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED),
+        collator=SequencePadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForSeq2SeqLM, **fields),
     )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
 from stabsearch.task.labels import class_labels
 from stabsearch.task.models import load_tokenizer, model_maker
+from stabsearch.task.padding import TextPadding
 from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.workload import RowWorkload
 
@@ -55,7 +56,7 @@ def build(task: SequenceClassificationTask, table: TaskTable | None = None) -> R
         rows=token_rows(tokens, labels.ids_N),
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
-        collator=DataCollatorWithPadding(tokenizer),
+        collator=TextPadding(tokenizer),
         make_model=model_maker(
             task,
             AutoModelForSequenceClassification,

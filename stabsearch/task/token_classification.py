@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
+from transformers import AutoModelForTokenClassification
 
 from stabsearch.errors import UserError
 from stabsearch.task.labels import LABEL_KEY, ClassLabels, is_missing
 from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import model_maker
+from stabsearch.task.padding import TokenPadding
 from stabsearch.task.rows import Ragged, TaskTable, Tokens, column, read_rows, token_rows
 from stabsearch.task.token_stream import IGNORED
 from stabsearch.task.word_tokens import load_word_tokenizer
@@ -63,7 +64,7 @@ def build(task: TokenClassificationTask, table: TaskTable | None = None) -> RowW
         rows=token_rows(Tokens(ids), labels),
         chance_loss=ClassLabels(labels.flat_T[is_counted_T], classes.names).chance_loss,
         tokenizer=tokenizer,
-        collator=DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED),
+        collator=TokenPadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForTokenClassification, num_labels=classes.num_classes),
     )
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer
 
+from stabsearch.task.models import PretrainedCopies
+from stabsearch.task.padding import picked_or_plain
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
@@ -44,9 +47,7 @@ class RowWorkload:
 
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
         """Return a Trainer on a fresh model and the shared rows."""
-        return Trainer(
-            model=self.model(model_seed),
-            args=args,
-            train_dataset=self.rows,
-            data_collator=self.collator_for(args),
-        )
+        make, collator = self.make_model, self.collator_for(args)
+        model = make.on(args.device, model_seed) if isinstance(make, PretrainedCopies) else make(model_seed)
+        rows = picked_or_plain(self.rows, collator, model, removes_unused=args.remove_unused_columns)
+        return Trainer(model=model, args=args, train_dataset=rows, data_collator=collator)

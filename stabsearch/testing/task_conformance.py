@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from stabsearch.forensics.preflight import check_trainer
 from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.task.base import Workload, surroundings_of
+from stabsearch.task.padding import Padding, PickedRows
 from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.run import run_trial
 from stabsearch.trial.setup import TrialSetup
@@ -60,10 +61,10 @@ class WorkloadConformance(ABC):
         training = {"per_device_train_batch_size": self.batch_size, "remove_unused_columns": False}
         return run_trial(plan, workload, TrialSetup(max_steps=4 * self.horizon, training=training))
 
-    def _trainer(self, workload: Workload, folder: Path) -> Trainer:
+    def _trainer(self, workload: Workload, folder: Path, *, remove_unused_columns: bool = False) -> Trainer:
         args = TrainingArguments(
             str(folder), use_cpu=True, report_to=[], disable_tqdm=True, max_steps=4,
-            per_device_train_batch_size=self.batch_size, remove_unused_columns=False,
+            per_device_train_batch_size=self.batch_size, remove_unused_columns=remove_unused_columns,
         )  # fmt: skip
         return workload.trainer(args, model_seed=1)
 
@@ -122,6 +123,9 @@ class TaskConformance(WorkloadConformance):
     embedding, override ``head``; where labels are made by the collator, ``all_labels`` and ``all_rows``.
     """
 
+    draws: ClassVar[bool] = False
+    """Whether the collator draws random numbers, for each batch others."""
+
     @abstractmethod
     def make_workload(self, folder: Path) -> RowWorkload:
         """Return the workload to be tested; ``folder`` is an empty one for its files."""
@@ -162,6 +166,38 @@ class TaskConformance(WorkloadConformance):
         """Pickled and read again, they are the same."""
         again = pickle.loads(pickle.dumps(workload.rows))
         assert [again[row] for row in range(len(again))] == _rows_of(workload)
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_batches_are_those_of_the_library(
+        self, workload: RowWorkload, side: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a collator makes of rows in one go is what Transformers' makes of them one by one."""
+        monkeypatch.setattr(workload.tokenizer, "padding_side", side)
+        assert isinstance(workload.collator, Padding) is not self.draws
+        if self.draws:
+            return
+        rows = PickedRows(workload.rows.columns)
+        order = np.random.default_rng(0).permutation(workload.num_rows).tolist()
+        for numbers in (order[:1], order[1:6], order):
+            made = workload.collator(rows.__getitems__(numbers))
+            meant = workload.collator([workload.rows[number] for number in numbers])
+            assert type(made) is type(meant)
+            assert list(made) == list(meant)
+            for name, tensor in meant.items():
+                assert (made[name].dtype, made[name].shape) == (tensor.dtype, tensor.shape)
+                assert torch.equal(made[name], tensor)
+
+    @pytest.mark.parametrize("removes_unused", [True, False])
+    def test_a_loader_takes_whole_batches(
+        self, workload: RowWorkload, tmp_path: Path, removes_unused: bool
+    ) -> None:
+        """Whatever the Trainer puts around the collator, batches have what the collator puts into them."""
+        trainer = self._trainer(workload, tmp_path, remove_unused_columns=removes_unused)
+        assert isinstance(trainer.train_dataset, PickedRows) is not self.draws
+        batch = next(iter(trainer.get_train_dataloader()))
+        rows = [workload.rows[row] for row in range(self.batch_size)]
+        assert list(batch) == list(workload.collator(rows))
+        assert len(batch["input_ids"]) == self.batch_size
 
     def test_the_table_of_the_rows_says_the_same(self, workload: RowWorkload) -> None:
         """The preflight reads the table, the trial the rows."""

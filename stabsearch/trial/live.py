@@ -13,6 +13,7 @@ from transformers import TrainerCallback, set_seed
 
 from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.records.ramp import ramp_learning_rate
+from stabsearch.task.digest import weights_digest
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.effective import counted_rates, read_back
@@ -75,6 +76,8 @@ class LiveTrial:
     guard: Guard
     probe: ForwardProbe
     clock: _Clock
+    initial_weights: str = ""
+    """Digest of the weights before the first step, in the dtype that the model came in."""
     finding: Finding | None = None
     """What the judge stopped it for."""
 
@@ -104,6 +107,7 @@ class LiveTrial:
             skipped_steps=sum(log.skipped),
             clipped_share=_clipped_share(log, self.plan.max_grad_norm),
             effective=read_back(self.guard, self.probe) if log.losses else None,
+            initial_weights=self.initial_weights,
             startup_s=first_step_at - record.started_at,
             train_s=now - first_step_at,
         )
@@ -117,6 +121,10 @@ def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) 
     if differing:
         raise SettingsNotApplied("; ".join(differing), IGNORES_ARGUMENTS, key=("task",))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    trainer.floating_point_ops = (
+        _uncounted  # a twentieth of a small model's step, for a number that nobody sees
+    )
+    initial_weights = weights_digest(trainer.model)
     put_into(trainer.model, plan.precision)
     if plan.precision == "fp16" and setup.allow_fp16_on_cpu:
         enable_fp16_on_cpu(trainer)
@@ -129,7 +137,13 @@ def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) 
     trainer.add_callback(clock)
     if plan.ramp_from is not None:
         trainer.add_callback(_Ramp(plan))
-    return LiveTrial(plan, guard, ForwardProbe(trainer.model, trainer.args.device), clock)
+    probe = ForwardProbe(trainer.model, trainer.args.device)
+    return LiveTrial(plan, guard, probe, clock, initial_weights)
+
+
+def _uncounted(inputs: Any) -> int:
+    """Return nothing for a number that the Trainer adds up at every step, and that no trial shows."""
+    return 0
 
 
 def _stop_on_finding(judge: Judge, scaler: Any) -> Callable[[GuardLog], int | None]:

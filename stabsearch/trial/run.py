@@ -20,6 +20,8 @@ from stabsearch.trial.live import LiveTrial, set_up
 from stabsearch.trial.machine import machine, worker
 from stabsearch.trial.not_applied import SettingsNotApplied
 from stabsearch.trial.precision import matmul_precision
+from stabsearch.trial.same_seed import check_same_seed
+from stabsearch.trial.switches import reset_switches
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
@@ -77,6 +79,7 @@ class _Trial:
 
     def run(self, build: Callable[[], Workload]) -> TrialRecord:
         torch.set_num_threads(self.setup.num_threads)
+        reset_switches()
         self.blank = replace(self.blank, machine=machine(), worker=worker())
         self.workload = workload = build()
         self.blank = replace(self.blank, chance_loss=self.setup.chance_loss_of(workload))
@@ -86,6 +89,7 @@ class _Trial:
             tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
         ):
             self.live = set_up(self.plan, workload, self.setup, folder)
+            check_same_seed(workload, self.plan.model_seed, self.live.initial_weights)
             self.live.train()
             return decided(self.record, self.live, workload, self.setup)
 

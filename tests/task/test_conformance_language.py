@@ -138,6 +138,7 @@ class MaskedConformance(LanguageConformance):
     """Labels are made by the collator: here it hides every token there is."""
 
     kind = "masked-lm"
+    draws = True
     spread = 0.1
     """Which tokens are hidden depends on how rows are put into batches."""
 
