@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -26,6 +27,9 @@ MakeTrainer = Callable[[TrainingArguments], Any]
 NEEDS_STEPS = "max_steps has to be specified"
 """What a Trainer says of a data set without a length that is to be passed over in epochs."""
 MAKE_ANEW = "load or make the model inside of the code that makes the Trainer, anew each time"
+
+NAMED_OTHERWISE = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
+"""Modules that training scripts import -> the name that they are installed by."""
 
 
 class OwnWorkload:
@@ -176,6 +180,25 @@ def _a(thing: Any) -> str:
 def first_line(error: BaseException) -> str:
     """Return an error's type and the first line of what it says."""
     return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+
+
+def to_mend(error: BaseException, otherwise: str) -> str:
+    """Return what to do about an error of the user's code: install what it lacks, or ``otherwise``.
+
+    A part that is missing from an installed package is no package to install, and neither is a
+    requirement that an error of ``importlib.metadata`` spells out in a sentence.
+
+    >>> to_mend(ModuleNotFoundError("no", name="not_there.metrics"), "mend it").partition(",")[0]
+    'pip install not_there'
+    >>> to_mend(ModuleNotFoundError("no", name="torch.not_there"), "mend it")
+    'mend it'
+    """
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    package = name.partition(".")[0]
+    if not package.isidentifier() or package in sys.modules:
+        return otherwise
+    package = NAMED_OTHERWISE.get(package, package)
+    return f"pip install {package}, where stabsearch runs; a module of your own has to lie beside your code"
 
 
 def without_length(error: BaseException) -> UserError | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stabsearch.errors import UserError
-from stabsearch.task.own_code import OwnWorkload, first_line, without_length
+from stabsearch.task.own_code import OwnWorkload, first_line, to_mend, without_length
 from stabsearch.task.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ def _told(task: TrainerTask, error: BaseException) -> BaseException:
     if isinstance(error, UserError | MemoryError) or "out of memory" in str(error):
         return error
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    own = [frame for frame in frames if Path(task.folder or HERE).resolve() in Path(frame.filename).parents]
+    folder = Path(task.folder or HERE).resolve()
+    own = [frame for frame in frames if folder in Path(frame.filename).resolve().parents]
     where = "".join(f" ({frame.filename}:{frame.lineno})" for frame in (own or frames)[-1:])
     return without_length(error) or UserError(
         f"{task.factory} raised {first_line(error)}{where}",
-        "call it by itself with TrainingArguments, and mend what it raises", key=KEY,
+        to_mend(error, "call it by itself with TrainingArguments, and mend what it raises"), key=KEY,
     )  # fmt: skip

@@ -15,7 +15,7 @@ import transformers
 
 from stabsearch.errors import KeyPath, UserError
 from stabsearch.task.command_line import check_named, on_command_line, passed_on
-from stabsearch.task.own_code import OwnWorkload, first_line, without_length
+from stabsearch.task.own_code import OwnWorkload, first_line, to_mend, without_length
 from stabsearch.task.script_names import forget_registered, give_names
 from stabsearch.task.surroundings import Surroundings
 
@@ -124,10 +124,12 @@ def _exited(name: str, end: SystemExit, said: io.StringIO) -> UserError:
 def _raised(task: ScriptTask, error: Exception) -> UserError:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame.lineno for frame in frames if frame.filename == task.path]
-    line = error.lineno if isinstance(error, SyntaxError) else (own or [None])[-1]
+    if isinstance(error, SyntaxError) and error.filename == task.path:
+        own.append(error.lineno)
+    line = own[-1] if own else None  # runpy compiles the script under this very path
     place = f" (line {line})" if line else ""
     key: KeyPath = ARGS if "HfArgumentParser" in str(error) else KEY
     return without_length(error) or UserError(
         f"{Path(task.path).name} raised {first_line(error)} before train(){place}",
-        "run it by itself with the same arguments, and mend what it raises", key=key,
+        to_mend(error, "run it by itself with the same arguments, and mend what it raises"), key=key,
     )  # fmt: skip

@@ -348,8 +348,36 @@ def test_a_factory_that_is_not_there(tmp_path: Path, place: str) -> None:
 
 def test_a_module_that_cannot_be_imported(tmp_path: Path) -> None:
     """What it lacks is not taken for the module itself."""
-    with pytest.raises(UserError, match=r"raised ModuleNotFoundError: No module named 'not_installed'"):
+    with pytest.raises(
+        UserError, match=r"raised ModuleNotFoundError: No module named 'not_installed'"
+    ) as raised:
         build(task(tmp_path, "import not_installed"))
+    assert raised.value.hint.startswith("pip install not_installed, where stabsearch runs")
+
+
+def test_a_package_that_it_lacks(tmp_path: Path) -> None:
+    """Also where it is imported late."""
+    workload = build(task(tmp_path, "def make_trainer(args):\n    import not_installed.metrics"))
+    with pytest.raises(UserError) as raised:
+        workload.trainer(arguments(tmp_path), 0)
+    assert raised.value.hint.startswith("pip install not_installed, where stabsearch runs")
+
+
+def test_a_part_that_an_installed_package_lacks(tmp_path: Path) -> None:
+    """Another version may have it; installing it again does not help."""
+    workload = build(task(tmp_path, "def make_trainer(args):\n    import torch.not_there"))
+    with pytest.raises(UserError) as raised:
+        workload.trainer(arguments(tmp_path), 0)
+    assert "pip install" not in raised.value.hint
+
+
+def test_the_place_is_found_through_a_link(tmp_path: Path) -> None:
+    """The last line of the user's own, not that of the library that it called."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    code = "import json\ndef make_trainer(args):\n    json.loads('{')"
+    with pytest.raises(UserError, match=r"\(.*users_\w+\.py:\d+\)"):
+        build(task(tmp_path / "link", code)).trainer(arguments(tmp_path), 0)
 
 
 def test_a_module_that_is_no_python(tmp_path: Path) -> None:

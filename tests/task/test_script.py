@@ -103,6 +103,36 @@ def test_a_script_that_does_not_train(tmp_path: Path, fault: str) -> None:
     assert raised.value.hint
 
 
+def test_a_package_that_it_lacks(tmp_path: Path) -> None:
+    """Nothing in the script is to be mended."""
+    workload = build(task(tmp_path, code="import not_installed.metrics\n" + MAIN))
+    with pytest.raises(
+        UserError, match="raised ModuleNotFoundError: No module named 'not_installed'"
+    ) as raised:
+        workload.trainer(arguments(tmp_path), 0)
+    assert raised.value.hint.startswith("pip install not_installed, where stabsearch runs")
+
+
+@pytest.mark.parametrize("way", ["train.py", "../{name}/train.py", "linked.py"])
+def test_the_line_is_the_scripts_own(tmp_path: Path, way: str) -> None:
+    """However its path is written, and although the error comes from a library."""
+    (tmp_path / "train.py").write_text("\n\nimport json\njson.loads('{')")
+    (tmp_path / "linked.py").symlink_to("train.py")
+    path = tmp_path / way.format(name=tmp_path.name)
+    workload = build(ScriptTask(type="script", path=str(path), folder=str(tmp_path)))
+    with pytest.raises(UserError, match=r"raised JSONDecodeError: .* before train\(\) \(line 4\)"):
+        workload.trainer(arguments(tmp_path), 0)
+
+
+def test_a_module_beside_it_that_is_no_python(tmp_path: Path) -> None:
+    """The line named is where the script imports it, not one of the other file."""
+    (tmp_path / "users_torn.py").write_text("\n" * 40 + "def main(:")
+    (tmp_path / "train.py").write_text("import sys\nimport users_torn\n")
+    workload = build(ScriptTask(type="script", path=str(tmp_path / "train.py"), folder=str(tmp_path)))
+    with pytest.raises(UserError, match=r"users_torn\.py, line 41\) before train\(\) \(line 2\)"):
+        workload.trainer(arguments(tmp_path), 0)
+
+
 def test_an_argument_that_it_does_not_know(tmp_path: Path) -> None:
     """What its parser says is what the user reads."""
     workload = build(task(tmp_path, knd="other"))
