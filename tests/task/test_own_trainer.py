@@ -17,6 +17,7 @@ from own_code_samples import SOUND, arguments, module
 from stabsearch.config import TrainerTask
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, Stage, TrialPlan
+from stabsearch.task.own_code import NAMED_OTHERWISE
 from stabsearch.task.own_trainer import build
 from stabsearch.trial.run import run_trial, run_trial_of
 from stabsearch.trial.setup import TrialSetup
@@ -369,6 +370,57 @@ def test_a_part_that_an_installed_package_lacks(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         workload.trainer(arguments(tmp_path), 0)
     assert "pip install" not in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("ModuleNotFoundError('no', name='PIL_.Image')", "pip install PIL_,"),
+        ("ModuleNotFoundError('no', name='users_known.part')", "pip install users-known,"),
+        ("importlib.metadata.PackageNotFoundError('x>=1: not found')", "call it by itself"),
+        ("ModuleNotFoundError('no name')", "call it by itself"),
+    ],
+)
+def test_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, hint: str) -> None:
+    """By the name that it is installed by, where there is one."""
+    monkeypatch.setitem(NAMED_OTHERWISE, "users_known", "users-known")
+    code = f"import importlib.metadata\ndef make_trainer(args):\n    raise {error}"
+    with pytest.raises(UserError) as raised:
+        build(task(tmp_path, code)).trainer(arguments(tmp_path), 0)
+    assert raised.value.hint.startswith(hint)
+
+
+def test_a_trial_keeps_what_the_guard_reads(tmp_path: Path) -> None:
+    """Losses as they are, and the batch size of the plan whatever does not fit."""
+    code = """
+    import dataclasses
+    def make_trainer(args):
+        args = dataclasses.replace(args, auto_find_batch_size=True, logging_nan_inf_filter=True)
+        return Trainer(model=model(), args=args, train_dataset=rows())
+    """
+    given = arguments(tmp_path, auto_find_batch_size=False, logging_nan_inf_filter=False)
+    args = build(task(tmp_path, code)).trainer(given, 0).args
+    assert (args.auto_find_batch_size, args.logging_nan_inf_filter) == (False, False)
+
+
+def test_a_model_that_was_prepared_before(tmp_path: Path) -> None:
+    """By a Trainer that stabsearch never saw: its precision would stay."""
+    code = """
+    def make_trainer(args):
+        mine = model()
+        mine._is_accelerate_prepared = True
+        return Trainer(model=mine, args=args, train_dataset=rows())
+    """
+    with pytest.raises(UserError, match="one that another trial was given before"):
+        build(task(tmp_path, code)).trainer(arguments(tmp_path), 0)
+
+
+def test_a_trainer_without_data(tmp_path: Path) -> None:
+    """The Trainer would say so only when it starts."""
+    code = "def make_trainer(args):\n    return Trainer(model=model(), args=args)"
+    with pytest.raises(UserError, match="the Trainer has no training data") as raised:
+        build(task(tmp_path, code)).trainer(arguments(tmp_path), 0)
+    assert raised.value.key == ("task", "factory")
 
 
 def test_the_place_is_found_through_a_link(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.utils
 import pytest
 import torch
 import transformers
@@ -338,6 +339,59 @@ def test_the_process_is_as_it_was(tmp_path: Path) -> None:
     assert torch.get_default_dtype() is torch.float32
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.is_grad_enabled()
+
+
+SHARED = """
+import os
+torch.set_num_threads(torch.get_num_threads() + 1)
+del os.environ["USERS_GIVEN"]; os.environ["USERS_OTHER"] = "changed"
+import logging
+library = logging.getLogger("transformers")
+library.propagate, library.disabled = not library.propagate, True
+for handler in library.handlers:
+    handler.setFormatter(logging.Formatter("mine %(message)s"))
+"""
+
+
+def test_what_it_takes_away_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that it deletes or changes, threads, and the way that libraries log."""
+    monkeypatch.setenv("USERS_GIVEN", "1")
+    monkeypatch.setenv("USERS_OTHER", "2")
+    library, threads = logging.getLogger("transformers"), torch.get_num_threads()
+
+    def logs() -> list[Any]:
+        return [library.propagate, library.disabled, [handler.formatter for handler in library.handlers]]
+
+    assert library.handlers
+    before = logs()
+    build(task(tmp_path, code=SHARED + MAIN)).trainer(arguments(tmp_path), 0)
+    assert (os.environ.get("USERS_GIVEN"), os.environ["USERS_OTHER"]) == ("1", "2")
+    assert torch.get_num_threads() == threads
+    assert logs() == before
+
+
+BARS = """
+import huggingface_hub.utils as hub
+from transformers.utils import logging
+SEEN = [hub.are_progress_bars_disabled(), not logging.is_progress_bar_enabled()]
+"""
+
+
+def test_progress_bars_are_hidden_for_as_long(tmp_path: Path) -> None:
+    """Those of the Hub and of Transformers; afterwards they show again."""
+    hub, own = huggingface_hub.utils, transformers.utils.logging
+    hub.enable_progress_bars()
+    own.enable_progress_bar()
+    trainer = build(task(tmp_path, "trainer.seen = SEEN", BARS + MAIN)).trainer(arguments(tmp_path), 0)
+    assert trainer.seen == [True, True]  # type: ignore[attr-defined]
+    assert (hub.are_progress_bars_disabled(), own.is_progress_bar_enabled()) == (False, True)
+
+
+def test_a_script_that_exits_without_a_word(tmp_path: Path) -> None:
+    """Nothing is made up for it."""
+    with pytest.raises(UserError) as raised:
+        build(task(tmp_path, "import sys; sys.exit(3)")).trainer(arguments(tmp_path), 0)
+    assert raised.value.message == "train.py exited with 3 before train()"
 
 
 def test_what_it_prints_stays_out_of_the_results(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
