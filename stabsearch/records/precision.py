@@ -41,6 +41,8 @@ class NumberFormat:
     @property
     def frozen_dtypes(self) -> frozenset[str]:
         """Return the dtypes that frozen weights may be kept in: autocast casts them for every product."""
+        if self.is_own_dtype and self.autocast_dtype == "float32":
+            return frozenset({self.parameter_dtype})  # nothing casts
         return frozenset({self.parameter_dtype, self.autocast_dtype})
 
 
