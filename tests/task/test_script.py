@@ -377,14 +377,17 @@ SEEN = [hub.are_progress_bars_disabled(), not logging.is_progress_bar_enabled()]
 """
 
 
-def test_progress_bars_are_hidden_for_as_long(tmp_path: Path) -> None:
-    """Those of the Hub and of Transformers; afterwards they show again."""
+@pytest.mark.parametrize("are_shown", [True, False])
+def test_progress_bars_are_hidden_for_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_shown: bool
+) -> None:
+    """Those of the Hub too where Transformers shows none; afterwards all is as it was."""
     hub, own = huggingface_hub.utils, transformers.utils.logging
+    monkeypatch.setattr(own, "_tqdm_active", are_shown)
     hub.enable_progress_bars()
-    own.enable_progress_bar()
     trainer = build(task(tmp_path, "trainer.seen = SEEN", BARS + MAIN)).trainer(arguments(tmp_path), 0)
     assert trainer.seen == [True, True]  # type: ignore[attr-defined]
-    assert (hub.are_progress_bars_disabled(), own.is_progress_bar_enabled()) == (False, True)
+    assert (hub.are_progress_bars_disabled(), own.is_progress_bar_enabled()) == (False, are_shown)
 
 
 def test_a_script_that_exits_without_a_word(tmp_path: Path) -> None:
