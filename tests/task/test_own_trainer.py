@@ -147,7 +147,10 @@ FAULTS = {
         "returned a BertForSequenceClassification",
     ),
     "exits": ("import sys\ndef make_trainer(args):\n    sys.exit(3)", "raised SystemExit: 3"),
-    "takes no arguments": ("def make_trainer():\n    pass", "raised TypeError: make_trainer\\(\\) takes 0"),
+    "takes no arguments": (
+        "def make_trainer():\n    pass",
+        "raised TypeError: make_trainer\\(\\) takes 0 .* was given$",
+    ),
     "trains": (
         "def make_trainer(args):\n    t = Trainer(model=model(), args=args, train_dataset=rows())\n"
         "    t.train()\n    return t",
