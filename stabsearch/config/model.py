@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -156,9 +157,22 @@ class Risk(Part):
     """Candidates that may fail their confirmation, one after another, before the sweep abstains."""
 
 
+def _shows_a_gpu() -> bool:
+    """Return whether this machine has a driver of NVIDIA's; torch is too slow to ask for a configuration."""
+    return any(Path(place).exists() for place in ("/dev/nvidia0", "/dev/dxg"))
+
+
+def _measured_here(value: Any) -> Any:
+    """Return what ``resources: auto`` stands for."""
+    return {"packing": "auto", "gpus_per_trial": float(_shows_a_gpu())} if value == "auto" else value
+
+
 class Resources(Part):
     """Where trials run."""
 
+    packing: Literal["auto"] | None = None
+    """``auto``: measure how many trials at a time fit on this machine, or on each GPU with
+    ``gpus_per_trial: 1``, and where more of them bring no more; then take that many."""
     cpus_per_trial: PositiveFloat = 1.0
     """Processor cores, and threads, per trial; several processes share them, and get one each at least."""
     gpus_per_trial: NonNegativeFloat = 0.0
@@ -184,6 +198,20 @@ class Resources(Part):
             message = f"each process has a GPU of its own: {processes} processes on {gpus:g} GPUs"
             hint = f"remove it, or set gpus_per_trial: {processes}"
             raise wrong(message, hint, ("processes_per_trial",))
+        return self
+
+    @model_validator(mode="after")
+    def _packed_here(self) -> Self:
+        if self.packing is None:
+            return self
+        for key, is_wrong, why in (
+            ("address", self.address != "local", "trials are packed by measuring on this machine"),
+            ("driver", self.driver == "inline", "an inline driver runs one trial at a time"),
+            ("processes_per_trial", self.num_processes > 1, "trials of several processes share no device"),
+            ("gpus_per_trial", self.gpus_per_trial not in {0, 1}, "how many share one GPU is measured"),
+        ):
+            if is_wrong:
+                raise wrong(f"{why}, and packing is auto", "remove one of the two", (key,))
         return self
 
     @property
@@ -281,8 +309,10 @@ class Sweep(Part):
     """What may be spent."""
     risk: Risk = Risk()
     """What counts as safe enough."""
-    resources: Resources = Resources()
-    """Where trials run."""
+    resources: Annotated[
+        Resources, BeforeValidator(_measured_here, json_schema_input_type=Resources | Literal["auto"])
+    ] = Resources()
+    """Where trials run; ``auto``: on this machine, as many at a time as measuring shows to be best."""
     study: Study = Study()
     """Where trials are recorded."""
     tracking: Tracking = Tracking()

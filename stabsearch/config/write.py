@@ -24,6 +24,7 @@ NOT_IDENTITY: tuple[KeyPath, ...] = (
     ("budget", "trial_attempts"),
     ("budget", "bridge_trials"),
     ("risk", "max_rounds"),
+    ("resources", "packing"),
     ("resources", "cpus_per_trial"),
     ("resources", "gpus_per_trial"),
     ("resources", "address"),

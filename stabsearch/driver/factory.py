@@ -8,27 +8,28 @@ from stabsearch.driver.environment import prepare
 from stabsearch.driver.inline import InlineDriver
 
 if TYPE_CHECKING:
-    from stabsearch.config import Sweep
+    from stabsearch.config.model import Budget, Resources
     from stabsearch.driver.base import Driver, WorkOrder
 
 
-def make_driver(sweep: Sweep, order: WorkOrder) -> Driver:
+def make_driver(budget: Budget, resources: Resources, order: WorkOrder) -> Driver:
     """Return the driver that ``resources`` names; Ray is imported only if it is the one.
 
     Args:
-        sweep: its resources and its budget's concurrency are read.
+        budget: how many trials at a time are allowed.
+        resources: what one trial takes, and where.
         order: what every worker needs.
     """
-    if sweep.resources.driver == "inline":
+    if resources.driver == "inline":
         return InlineDriver(order)
-    prepare(is_local=sweep.resources.address == "local")  # Ray reads its environment at import
+    prepare(is_local=resources.address == "local")  # Ray reads its environment at import
     from stabsearch.driver.ray_tune import RayTuneDriver
 
-    concurrency = sweep.budget.concurrency
+    concurrency = budget.concurrency
     return RayTuneDriver(
         order,
-        address=sweep.resources.address,
-        cpus_per_trial=sweep.resources.cpus_taken,
-        gpus_per_trial=sweep.resources.gpus_per_trial,
+        address=resources.address,
+        cpus_per_trial=resources.cpus_taken,
+        gpus_per_trial=resources.gpus_per_trial,
         concurrency=None if concurrency == "auto" else concurrency,
     )

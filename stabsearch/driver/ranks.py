@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from stabsearch.driver.base import WorkerLost, WorkOrder
+from stabsearch.driver.child import Child, same_modules, speaking
 from stabsearch.driver.environment import worker_variables
 from stabsearch.records import TrialPlan, TrialRecord
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # DDP warns once per model, on stderr
+MODULE = "stabsearch.driver.rank_process"
 SETTLE_S = 1.0  # chosen: a process that died is seen by those it trained with and by us in any order
 
 
@@ -37,7 +33,7 @@ class RankGroup:
 
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
-        self._ranks: tuple[_Rank, ...] = ()
+        self._ranks: tuple[Child, ...] = ()
         self._scratch: Path | None = None
 
     def work(self, plan: TrialPlan) -> TrialRecord:
@@ -81,7 +77,7 @@ class RankGroup:
         number = self._order.setup.num_processes
         for index in range(number):
             variables = _variables(index, number, self._order.setup.num_threads, self._scratch)
-            self._ranks += (_Rank.started(index, variables),)
+            self._ranks += (Child.started(index, variables, MODULE),)
         for rank in self._ranks:
             rank.send((self._order, self._scratch / "meeting"))
 
@@ -90,7 +86,7 @@ class RankGroup:
         records: dict[int, TrialRecord] = {}
         while len(records) < len(self._ranks):
             waiting = [rank for rank in self._ranks if rank.index not in records]
-            for rank in _heard(waiting, deadline - time.monotonic()):
+            for rank in speaking(waiting, deadline - time.monotonic()):
                 record, has_raised = rank.answer()
                 if has_raised:
                     self._look_for_dead(but=rank)
@@ -100,67 +96,14 @@ class RankGroup:
                 raise WorkerLost(f"the trial ran for longer than {self._order.timeout_s:g} s")
         return records[0], False
 
-    def _look_for_dead(self, but: _Rank) -> None:
+    def _look_for_dead(self, but: Child) -> None:
         """Raise when another process died: what a process raises whose connection broke is no crash."""
         until = time.monotonic() + SETTLE_S
         silent = [rank for rank in self._ranks if rank is not but]
-        while silent and (heard := _heard(silent, until - time.monotonic())):
+        while silent and (heard := speaking(silent, until - time.monotonic())):
             for rank in heard:
                 rank.answer()
                 silent.remove(rank)
-
-
-@dataclass(frozen=True)
-class _Rank:
-    """One process, and the line to it; it ends by itself when the line is cut."""
-
-    index: int
-    process: subprocess.Popen[bytes]
-    line: Connection
-
-    @classmethod
-    def started(cls, index: int, variables: dict[str, str]) -> _Rank:
-        ours, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", "stabsearch.driver.rank_process", str(theirs.fileno())]
-        with theirs:
-            process = subprocess.Popen(
-                command, env=variables, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                stdout=2,  # stdout may belong to an answer
-            )  # fmt: skip
-        return cls(index, process, ours)
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
-    def send(self, thing: Any) -> None:
-        """Send something that can be pickled; a process that has gone is noticed when it should answer."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.line.send(thing)
-
-    def answer(self) -> tuple[TrialRecord, bool]:
-        """Return what it made of its plan, and whether it raised; waits for it.
-
-        Raises:
-            WorkerLost: it is gone.
-        """
-        try:
-            record, has_raised = self.line.recv()
-        except (EOFError, ConnectionResetError):
-            code = self.process.wait()
-            raise WorkerLost(f"process {self.index} of the trial went away, exit status {code}") from None
-        return record, has_raised
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.line.close()
-
-
-def _heard(ranks: list[_Rank], timeout_s: float) -> list[_Rank]:
-    """Return those that have something to say within the time, or have gone."""
-    ready = wait([rank.line for rank in ranks], max(timeout_s, 0.0))
-    return [rank for rank in ranks if rank.line in ready]
 
 
 def _variables(index: int, number: int, num_threads: int, scratch: Path) -> dict[str, str]:
@@ -178,5 +121,5 @@ def _variables(index: int, number: int, num_threads: int, scratch: Path) -> dict
         **{name: str(value) for name, value in place.items()},
         "MASTER_ADDR": "127.0.0.1",
         "TMPDIR": str(scratch),
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        **same_modules(),
     }

@@ -12,6 +12,7 @@ from stabsearch.config import Sweep
 from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.resolve import Resolved, resolve
 from stabsearch.config.source import Source
+from stabsearch.driver.packing import Packing
 from stabsearch.errors import UserError
 from stabsearch.frontier.bridges import BRIDGE_FACTOR
 from stabsearch.frontier.confirmation import confirmation_trials
@@ -26,6 +27,7 @@ from stabsearch.sweep.beforehand import hints_of_earlier
 from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
+    from stabsearch.config.model import Resources
     from stabsearch.forensics.finding import Finding
     from stabsearch.forensics.preflight import Preflight
     from stabsearch.task.base import Workload
@@ -44,8 +46,16 @@ class Prepared:
     """What the preflight warned of."""
     chance_loss: float | None = None
     """Loss of the trivial predictor, where the task does not know it and the preflight found it out."""
+    packing: Packing | None = None
+    """How many trials at a time were measured to be best, where the sweep asks for it."""
     workload: Workload | None = field(default=None, compare=False, repr=False)
     """What the preflight built; None: it has to be built anew."""
+
+    @property
+    def resources(self) -> Resources:
+        """Return what one trial takes: as the sweep says, or as it was measured."""
+        given = self.sweep.resources
+        return given if self.packing is None else given.model_copy(update=self.packing.resources)
 
     @property
     def required(self) -> int:
@@ -111,6 +121,7 @@ class Prepared:
             "resolved": asdict(self.resolved),
             "hints": [asdict(hint) for hint in self.hints],
             "chance_loss": self.chance_loss,
+            "packing": self.packing.to_json() if self.packing else None,
         }
 
     @classmethod
@@ -122,7 +133,8 @@ class Prepared:
         resolved["contexts"] = tuple(Context(*context) for context in resolved["contexts"])
         hints = tuple(map(hint_from_json, data["hints"]))
         sweep, chance_loss = Sweep.model_validate(data["sweep"]), data.get("chance_loss")
-        return cls(sweep, Resolved(**resolved), hints=hints, chance_loss=chance_loss)
+        packing = Packing.from_json(data["packing"]) if data.get("packing") else None
+        return cls(sweep, Resolved(**resolved), hints=hints, chance_loss=chance_loss, packing=packing)
 
 
 def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "auto") -> Prepared:
@@ -160,8 +172,9 @@ def resolved_with(loaded: LoadedSweep, found: Preflight, *, is_begun: bool = Fal
     hints = () if is_begun else hints_of_earlier(loaded.sweep.search.prior.earlier)
     resolved = resolve(loaded.sweep, found.num_rows)
     return Prepared(
-        loaded.sweep, resolved, loaded.source, hints, found.findings, found.chance_loss, found.workload
-    )
+        loaded.sweep, resolved, loaded.source, hints, found.findings, found.chance_loss,
+        workload=found.workload,
+    )  # fmt: skip
 
 
 def refuse_errors(findings: Sequence[Finding], name: str) -> None:

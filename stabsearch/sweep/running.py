@@ -21,12 +21,14 @@ from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.diagnosing import explain, worst_trial
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
+from stabsearch.sweep.packing import packing_of
 from stabsearch.sweep.prepared import Prepared, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
 from stabsearch.sweep.setting_up import trial_driver, trial_setup
 from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
+    from stabsearch.driver.packing import Packing
     from stabsearch.frontier.hints import PriorHint
     from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
@@ -81,13 +83,14 @@ def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
 def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
     study = _open_study(prepared, folder.path)
     _check_same(study, prepared)
-    prepared = replace(prepared, hints=_known(prepared, study))
-    folder.write_resolved()
     versions = installed_versions()
-    study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
-    tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
-    tracker.open()
     with view_for(prepared.sweep, len(study.records)) as view:
+        prepared = replace(prepared, packing=_packed(prepared, study, view))
+        prepared = replace(prepared, hints=_known(prepared, study))
+        folder.write_resolved()
+        study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
+        tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
+        tracker.open()
         for finding in prepared.findings:
             view.message(f"{finding.rule}: {finding.message}")
         campaign = _campaign(prepared, study, tracker, view)
@@ -185,6 +188,19 @@ def _known(prepared: Prepared, study: SweepStudy) -> tuple[PriorHint, ...]:
     from stabsearch.sweep.beforehand import measured_hints
 
     return *prepared.hints, *measured_hints(prepared, trial_setup(prepared))
+
+
+def _packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None:
+    """Return how many trials at a time are best here; a resumed sweep goes on as it began."""
+    if prepared.sweep.resources.packing is None:
+        return None
+    known = Prepared.from_json(study.sweep).packing if study.sweep else None
+    if known is not None:
+        return known
+    view.message("packing: trials are run side by side, to see how many at a time are best")
+    packing = packing_of(prepared)
+    view.message(packing.sentence())
+    return packing
 
 
 def _campaign(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import socket
+import sys
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -31,3 +34,26 @@ def worker() -> str:
     """Return the name of this process among all machines, ``host:pid``; of several, of who started them."""
     pid = os.getppid() if "LOCAL_RANK" in os.environ else os.getpid()
     return f"{socket.gethostname()}:{pid}"
+
+
+CUDA_CONTEXT_BYTES = 600 * 2**20  # chosen: what a process takes on a GPU beside its tensors, at most
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of the device that trials run on."""
+
+    used_bytes: int
+    """What this process took at most."""
+    all_bytes: int
+    """What there is for all processes."""
+
+
+def memory(on_gpu: bool) -> Memory:
+    """Return how much of its device's memory this process has needed so far."""
+    if on_gpu:
+        used = torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
+        return Memory(used, torch.cuda.mem_get_info()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return Memory(used, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -13,7 +13,7 @@ from stabsearch.driver.factory import make_driver
 from stabsearch.trial.setup import TrialSetup
 sweep = Sweep.model_validate({"name": "t", "task": {"type": "quickstart"}, "training": {"max_steps": 2},
                               "resources": {"driver": sys.argv[1]}})
-driver = make_driver(sweep, WorkOrder(sweep.task, TrialSetup(2), 60.0))
+driver = make_driver(sweep.budget, sweep.resources, WorkOrder(sweep.task, TrialSetup(2), 60.0))
 print(type(driver).__name__, "ray" in sys.modules, "torch" in sys.modules)
 """
 

@@ -192,6 +192,15 @@ def test_a_digest_sees_every_bit_and_place() -> None:
     assert tensors_digest({"a": weight.T.contiguous().T}) == digests[0]
 
 
+def test_a_digest_sees_words_that_change_places() -> None:
+    """Within a row of the table that they are summed in, from row to row, and bits under another name."""
+    words = torch.randint(2**62, (3, 1024))
+    in_row, rows = words.clone(), words[[1, 0, 2]]
+    in_row[0, [3, 4]] = in_row[0, [4, 3]]
+    held = (words, in_row, rows, words.view(torch.float64))
+    assert len({tensors_digest({"a": each}) for each in held}) == 4
+
+
 def test_a_digest_takes_every_dtype() -> None:
     """Whatever a model holds: masks, half precision, quantised bytes, scalars, an odd offset."""
     held = {

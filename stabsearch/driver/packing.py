@@ -1,0 +1,215 @@
+"""How many trials at a time one device takes: measured, by running them side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from stabsearch.driver.base import WorkerLost, WorkOrder
+from stabsearch.driver.child import Child, same_modules
+from stabsearch.driver.environment import worker_variables
+from stabsearch.errors import UserError
+from stabsearch.records import Outcome, TrialPlan
+
+MEASURE_S = 4.0  # chosen: long against the start of a step's kernels, short against a sweep
+TRIED_STEPS, FEWEST_STEPS, MOST_STEPS = 5, 10, 1000
+FULL_SHARE = 0.9
+"""Of the memory: what more trials would fill beyond it is left for activations of longer batches."""
+ENOUGH = 0.95
+"""Of the most steps per second: fewer trials that reach it are better, each of them ends sooner."""
+GROWTH = 1.05
+"""Twice as many trials that bring less than this say that throughput has stopped growing."""
+MODULE = "stabsearch.driver.packing_process"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One trial of several that ran side by side; times in seconds since the epoch."""
+
+    outcome: Outcome
+    message: str
+    began: float
+    """Its first step."""
+    ended: float
+    steps: int
+    train_s: float
+    used_bytes: int
+    """What its process took at most."""
+    all_bytes: int
+    """What the device has for all."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What came of so many trials at a time."""
+
+    trials: int
+    steps_per_s: float
+    """Optimizer steps of all of them together; 0 where they did not fit."""
+    share: float
+    """Of the device's memory, 1 where they did not fit."""
+    fits: bool = True
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How many trials at a time a device takes, and what that was chosen from."""
+
+    trials: int
+    on_gpu: bool
+    cores: int
+    """Of the machine."""
+    tried: tuple[Packed, ...]
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """Return the ``resources`` of one trial."""
+        if self.on_gpu:
+            return {"cpus_per_trial": 1.0, "gpus_per_trial": int(1e4 / self.trials) / 1e4}  # as Ray counts
+        return {"cpus_per_trial": self.cores / self.trials, "gpus_per_trial": 0.0}
+
+    def sentence(self) -> str:
+        """Return what was measured, for people."""
+        seen = "; ".join(
+            f"with {each.trials} {each.steps_per_s:.3g} steps/s and {each.share:.0%} of memory"
+            if each.fits
+            else f"{each.trials} do not fit"
+            for each in self.tried
+        )
+        where = "on each GPU" if self.on_gpu else "on this machine"
+        return f"packing: {self.trials} at a time {where} ({seen})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Packing:
+        """Return what ``to_json`` wrote."""
+        return cls(**{**data, "tried": tuple(Packed(**each) for each in data["tried"])})
+
+
+def measured(order: WorkOrder, plan: TrialPlan, cores: int) -> Packing:
+    """Return how many trials at a time are best here.
+
+    One, two, four and so on are run side by side, in processes of their own that begin together, until
+    memory or cores are used up, or twice as many bring no more steps per second.
+
+    Args:
+        order: of the sweep's trials; on a CPU, they share out the cores as threads.
+        plan: what is run, for as many steps as take some seconds: what takes the most memory.
+        cores: of this machine.
+
+    Raises:
+        UserError: a single trial does not run.
+    """
+
+    def run(trials: int) -> Packed:
+        return side_by_side(order, plan, trials, cores)
+
+    return chosen(run, cores, order.setup.on_gpu)
+
+
+def chosen(run: Callable[[int], Packed], cores: int, on_gpu: bool) -> Packing:
+    """Return the fewest trials at a time that are as good as any.
+
+    Args:
+        run: runs so many side by side.
+        cores: of this machine; a trial wants one at least.
+        on_gpu: whether the trials share a GPU.
+    """
+    tried: list[Packed] = []
+    for trials in _numbers(cores):
+        if tried and tried[-1].share / tried[-1].trials * trials > FULL_SHARE:
+            break
+        tried.append(run(trials))
+        if not tried[-1].fits or _has_stopped_growing(tried):
+            break
+    fitting = [each for each in tried if each.fits]
+    most = max(each.steps_per_s for each in fitting)
+    best = next(each for each in fitting if each.steps_per_s >= ENOUGH * most)
+    return Packing(best.trials, on_gpu, cores, tuple(tried))
+
+
+def _numbers(cores: int) -> Iterator[int]:
+    trials = 1
+    while trials < cores:
+        yield trials
+        trials *= 2
+    yield cores
+
+
+def _has_stopped_growing(tried: Sequence[Packed]) -> bool:
+    return len(tried) > 1 and tried[-1].steps_per_s < GROWTH * tried[-2].steps_per_s
+
+
+def side_by_side(order: WorkOrder, plan: TrialPlan, trials: int, cores: int) -> Packed:
+    """Return what came of so many trials at a time.
+
+    Raises:
+        UserError: a single one does not run.
+    """
+    threads = 1 if order.setup.on_gpu else max(1, cores // trials)
+    order = replace(order, setup=replace(order.setup, num_threads=threads, bundle_dir=""))
+    variables = {**os.environ, **worker_variables(threads), **same_modules()}
+    with ExitStack() as ending:
+        children = []
+        for index in range(trials):
+            children.append(Child.started(index, variables, MODULE))
+            ending.callback(children[-1].end)
+            children[-1].send(order)
+        try:
+            ran = _told(
+                children, replace(plan, horizon=min(TRIED_STEPS, order.setup.max_steps)), order.timeout_s
+            )
+            if _all_fit(ran, trials):
+                ran = _told(
+                    children, replace(plan, horizon=_steps(ran, order.setup.max_steps)), order.timeout_s
+                )
+        except WorkerLost:
+            if trials == 1:
+                raise _does_not_run("its process went away") from None
+            ran = []  # the kernel ends what takes too much memory
+    if not ran or not _all_fit(ran, trials):
+        return Packed(trials, 0.0, 1.0, fits=False)
+    seconds = max(each.ended for each in ran) - min(each.began for each in ran)
+    share = sum(each.used_bytes for each in ran) / ran[0].all_bytes
+    return Packed(trials, sum(each.steps for each in ran) / seconds, share)
+
+
+def _told(children: Sequence[Child], plan: TrialPlan, timeout_s: float) -> list[Ran]:
+    """Return what came of a plan that all begin at the same time."""
+    for child in children:
+        child.send(plan)
+    for child in children:
+        if not child.line.poll(timeout_s):
+            raise WorkerLost(f"it ran for longer than {timeout_s:g} s")
+    return [child.answer() for child in children]
+
+
+def _all_fit(ran: Sequence[Ran], trials: int) -> bool:
+    """Return whether all ran; where it is not memory that they lack, nothing is measured.
+
+    Raises:
+        UserError: what goes wrong would go wrong in a trial by itself, too.
+    """
+    wrong = [each for each in ran if each.outcome is not Outcome.STABLE]
+    is_memory = all(each.outcome is Outcome.OOM for each in wrong)
+    if wrong and (trials == 1 or not is_memory):
+        raise _does_not_run(wrong[0].message or str(wrong[0].outcome))
+    return not wrong
+
+
+def _does_not_run(reason: str) -> UserError:
+    return UserError(f"trials cannot be packed, one by itself does not run: {reason}",
+                     "remove resources.packing and run the sweep to see why",
+                     key=("resources", "packing"))  # fmt: skip
+
+
+def _steps(ran: Sequence[Ran], max_steps: int) -> int:
+    """Return how many steps take some seconds; the full run has no more than ``max_steps``."""
+    per_step_s = max(each.train_s / each.steps for each in ran)
+    return min(max(round(MEASURE_S / per_step_s), FEWEST_STEPS), MOST_STEPS, max_steps)
