@@ -53,6 +53,21 @@ class Measured:
         last = max(trained.last_step for trained in self.trained)
         return sum(trained.seconds for trained in self.trained) / (slots * (last - first))
 
+    def share_of_workers(self) -> float:
+        """Return the share of workers' time in steps, each from its first step to its last of all its trials.
+
+        NaN where every trial has a process of its own: such a worker has no time between trials.
+        """
+        spans: dict[str, list[Trained]] = {}
+        for trained in self.trained:
+            spans.setdefault(trained.worker, []).append(trained)
+        if max(map(len, spans.values())) == 1:
+            return math.nan
+        whole = sum(
+            max(t.last_step for t in each) - min(t.first_step for t in each) for each in spans.values()
+        )
+        return sum(trained.seconds for trained in self.trained) / whole
+
     def gaps_s(self, slots: int) -> list[float]:
         """Return the time from a trial's end to the next trial's first step in the slot that it freed.
 

@@ -22,6 +22,7 @@ def table(rounds: Sequence[Sequence[Measured]], setting: Setting) -> str:
         "trials / min": lambda one: one.trials_per_minute,
         "in steps, command": lambda one: one.share_of_command(setting.slots),
         "in steps, while trials run": lambda one: one.share_while_running(setting.slots),
+        "in steps, of workers' time": lambda one: one.share_of_workers(),
         "end to next first step, s": lambda one: median_gap_s(one.gaps_s(setting.slots)),
         "first step after, s": lambda one: one.first_trial_s,
         "processes": lambda one: num_processes(one.trained),
