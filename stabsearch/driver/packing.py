@@ -154,7 +154,7 @@ def side_by_side(order: WorkOrder, plan: TrialPlan, trials: int, cores: int) -> 
     """
     threads = 1 if order.setup.on_gpu else max(1, cores // trials)
     order = replace(order, setup=replace(order.setup, num_threads=threads, bundle_dir=""))
-    variables = {**os.environ, **worker_variables(threads), **same_modules()}
+    variables = {**os.environ, **worker_variables(threads), **same_modules(), **_one_gpu(order)}
     with ExitStack() as ending:
         children = []
         for index in range(trials):
@@ -178,6 +178,12 @@ def side_by_side(order: WorkOrder, plan: TrialPlan, trials: int, cores: int) -> 
     seconds = max(each.ended for each in ran) - min(each.began for each in ran)
     share = sum(each.used_bytes for each in ran) / ran[0].all_bytes
     return Packed(trials, sum(each.steps for each in ran) / seconds, share)
+
+
+def _one_gpu(order: WorkOrder) -> dict[str, str]:
+    """Return what shows a process one GPU, as Ray does: of several, a Trainer would use all."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[0]} if order.setup.on_gpu else {}
 
 
 def _told(children: Sequence[Child], plan: TrialPlan, timeout_s: float) -> list[Ran]:

@@ -43,16 +43,31 @@ def read_saved(data: HubData) -> pd.DataFrame:
 
 
 def _split_of(loaded: Any, data: HubData) -> Any:
-    if isinstance(loaded, dict):
-        if data.split in loaded:
-            return loaded[data.split]
-        seen, hint = f"splits: {', '.join(loaded)}", "name one of them as task.data.split"
-    elif data.split in {"train", str(loaded.split)}:
+    """Return the rows of a split, or of parts of splits in the Hub's own words: ``train[:10%]+test``."""
+    several = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    if not isinstance(loaded, dict) and data.split == str(loaded.split):
         return loaded
-    else:
-        seen, hint = "it is one table, without splits", "leave out task.data.split"
-    raise UserError(f"no split {data.split!r} in the saved data set {data.path!r} ({seen})", hint,
-                    key=("task", "data", "split"))  # fmt: skip
+    return several[data.split] if data.split in several else _sliced(several, data)
+
+
+def _sliced(splits: dict[str, Any], data: HubData) -> Any:
+    import datasets
+
+    lengths = {name: len(rows) for name, rows in splits.items()}
+    try:
+        parts = datasets.ReadInstruction.from_spec(data.split).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        is_one = list(splits) == ["train"]
+        known = "it is one table, without splits" if is_one else f"splits: {', '.join(splits)}"
+        reason = "" if "Unknown split" in str(error) else f": {str(error).splitlines()[0]}"
+        raise UserError(
+            f"no split {data.split!r} in the saved data set {data.path!r} ({known}){reason}",
+            "leave out task.data.split" if is_one else "name one of them as task.data.split",
+            key=("task", "data", "split"),
+        ) from None
+    return datasets.concatenate_datasets(
+        [splits[part.splitname].select(range(part.from_, part.to)) for part in parts]
+    )
 
 
 def read_arrow(path: Path) -> pd.DataFrame:

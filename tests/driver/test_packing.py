@@ -151,3 +151,16 @@ def test_a_trial_that_raises_is_an_error(tmp_path: Path) -> None:
     task = FaultyTask(str(tmp_path), ((PLAN.model_seed, "raise"),))
     with pytest.raises(UserError, match="does not run: RuntimeError: the trial raised"):
         side_by_side(order_of(task, build_faulty), PLAN, 2, cores=2)
+
+
+@pytest.mark.parametrize(("visible", "meant"), [(None, "0"), ("3,5", "3")])
+def test_trials_that_share_a_gpu_see_that_one(
+    visible: str | None, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several that are visible, a Trainer would take all."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    on_gpu = WorkOrder(TINY, TrialSetup(max_steps=40, on_gpu=True), 120.0)
+    assert packing._one_gpu(on_gpu) == {"CUDA_VISIBLE_DEVICES": meant}
+    assert packing._one_gpu(order_of(TINY)) == {}

@@ -137,6 +137,16 @@ def test_findings_of_a_task_without_columns_point_at_the_task() -> None:
     assert finding.key == ("task",)
 
 
+@pytest.mark.parametrize("drops_last", [True, False])
+def test_fewer_rows_than_a_batch_are_an_error_where_the_only_batch_is_left_out(
+    sweep: Make, drops_last: bool
+) -> None:
+    """Otherwise trials run, on batches that are smaller than was asked for."""
+    asked = {"max_steps": 50, "per_device_train_batch_size": 9999, "dataloader_drop_last": drops_last}
+    (finding,) = [each for each in preflight(sweep(training=asked)).findings if each.rule == "STAB-D004"]
+    assert finding.is_error is drops_last
+
+
 def test_a_multiplied_loss_is_a_warning_unless_it_is_mended(sweep: Make) -> None:
     """Told to mend it, the sweep says what the full run needs then."""
     training = {"max_steps": 50, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}

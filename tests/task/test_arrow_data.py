@@ -53,6 +53,31 @@ def test_a_split_that_was_not_saved(tmp_path: Path) -> None:
         read_rows(HubData(path=str(tmp_path / "one"), split="test"))
 
 
+@pytest.mark.parametrize(
+    ("split", "texts"),
+    [
+        ("train[1:]", ["NA"]),
+        ("train[:50%]", ["007"]),
+        ("train[-1:]+test", ["NA", "x"]),
+        ("test+train[:1]", ["x", "007"]),
+    ],
+)
+def test_parts_of_splits(tmp_path: Path, split: str, texts: list[str]) -> None:
+    """In the words that the Hub's data sets understand."""
+    both = {"train": datasets.Dataset.from_dict(ROWS), "test": datasets.Dataset.from_dict(OTHER)}
+    datasets.DatasetDict(both).save_to_disk(tmp_path / "both")
+    assert read_rows(HubData(path=str(tmp_path / "both"), split=split))["text"].tolist() == texts
+
+
+def test_a_part_of_one_table(tmp_path: Path) -> None:
+    """It counts as the split train; what makes no sense is said with its reason."""
+    datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "one")
+    assert read_rows(HubData(path=str(tmp_path / "one"), split="train[1:]"))["text"].tolist() == ["NA"]
+    for wrong in ("train[:150%]", "train[a:]", "train[[1]"):
+        with pytest.raises(UserError, match=r"no split .*one table, without splits"):
+            read_rows(HubData(path=str(tmp_path / "one"), split=wrong))
+
+
 def test_a_saved_data_set_with_a_file_missing(tmp_path: Path) -> None:
     """It is said which data set, and why."""
     datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "one")
