@@ -22,8 +22,6 @@ from stabsearch.trial.setup import TrialSetup
 
 PRECISIONS = ("fp32", "bf16")
 RATES = (1e-4, 1e-2, 1e30)
-SETTLED = 50
-"""Trials after which caches of torch and of the allocator are as large as they get."""
 
 
 def main() -> None:
@@ -40,8 +38,9 @@ def main() -> None:
     for number in range(0, options.trials, max(1, options.trials // 20)):
         print(f"after {number + 1:>4} trials {used_MiB[number]:8.1f} MiB")
     print(f"after {options.trials:>4} trials {used_MiB[-1]:8.1f} MiB")
-    slope, error = _slope(np.array(used_MiB[SETTLED:]))
-    print(f"slope after {SETTLED}: {1024 * slope:.2f} KiB per trial (95 % interval "
+    half = options.trials // 2  # caches of torch and of the allocator grow first
+    slope, error = _slope(np.array(used_MiB[half:]))
+    print(f"slope after {half}: {1024 * slope:.2f} KiB per trial (95 % interval "
           f"{1024 * (slope - 1.96 * error):.2f} to {1024 * (slope + 1.96 * error):.2f})")  # fmt: skip
 
 
