@@ -38,7 +38,7 @@ def build(task: QuickstartTask, table: TaskTable | None = None) -> RowWorkload:
         table: None: its rows are made, not read.
     """
     texts, labels = generate(task)
-    tokenizer = _word_tokenizer(task.num_classes)
+    tokenizer = word_tokenizer(task.num_classes)
     tokens = tokenise(tokenizer, texts, None, MAX_WORDS)
     config = {
         "model_type": "bert",
@@ -84,7 +84,8 @@ def _sentence(rng: Generator, topic: int) -> str:
     )
 
 
-def _word_tokenizer(num_classes: int) -> PreTrainedTokenizerFast:
+def word_tokenizer(num_classes: int) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of the generated sentences: a token per word."""
     words = [f"filler{i}" for i in range(NUM_FILLERS)]
     words += [f"topic{c}word{w}" for c in range(num_classes) for w in range(WORDS_PER_TOPIC)]
     vocabulary = {word: i for i, word in enumerate((*SPECIAL, *words))}

@@ -8,20 +8,19 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding
 
-from stabsearch.config import QuickstartTask
 from stabsearch.task.padding import PickedRows, TextPadding, picked_or_plain
-from stabsearch.task.quickstart import build
+from stabsearch.task.quickstart import word_tokenizer
 from stabsearch.task.rows import Ragged, TokenRows
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return build(QuickstartTask(num_rows=16, hidden_size=8, num_hidden_layers=1)).tokenizer
+    return word_tokenizer(num_classes=2)
 
 
 @pytest.fixture
 def pairs(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> TokenRows:
-    monkeypatch.setattr(tokenizer, "pad_token_type_id", 3)
+    monkeypatch.setattr(tokenizer, "_pad_token_type_id", 3)
     ids, segments = [[5, 6, 7], [8]], [[0, 1, 1], [0]]
     return TokenRows({"input_ids": Ragged.of(ids), "token_type_ids": Ragged.of(segments)})
 
