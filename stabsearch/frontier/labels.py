@@ -26,12 +26,13 @@ TAIL_SHARE = 0.25
 MIN_TAIL_POINTS = 3
 NEARLY_ALL = 0.8  # chosen: four of five; a single early learner shows luck, not what its rate can do
 MIN_NEIGHBOURS = 5  # chosen: fewer say little about a share
+NOISE_ERRORS = 4.0  # chosen: the low is the smallest of many stretches, so more than the usual two
 NOISE_SHARE = 0.25  # chosen: a tail this share of the possible progress above its low has come back up
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """One trial's loss curve in four numbers, nats per example."""
+    """One trial's loss curve in six numbers, nats per example."""
 
     first: float
     tail: float
@@ -40,6 +41,10 @@ class _Curve:
     """Largest smoothed loss."""
     low: float
     """Smallest mean over any stretch as long as the tail."""
+    noise: float
+    """Standard error of the difference of two such means, by how much the loss jumps from batch to batch."""
+    peak_noise: float
+    """Standard error of a smoothed loss."""
 
 
 def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
@@ -120,7 +125,7 @@ def _labelled(
 ) -> TrialRecord:
     """Label one trial; ``least_dose`` is the smallest that usually reached each share of progress."""
     if progress < rules.collapse_progress:
-        came_back_up = curve.tail > curve.low + NOISE_SHARE * way
+        came_back_up = curve.tail > curve.low + max(NOISE_SHARE * way, NOISE_ERRORS * curve.noise)
         learnable = least_dose[rules.learned_progress] <= _dose(record)
         if _rose(record, curve, rules) or came_back_up or learnable:
             return _collapsed(record, f"{max(progress, 0):.0%} of the best trial's progress at the same step")
@@ -139,7 +144,8 @@ def _without_learners(record: TrialRecord, curve: _Curve, chance: float, rules: 
 
 def _rose(record: TrialRecord, curve: _Curve, rules: OutcomeRules) -> bool:
     levels = [level for level in (curve.first, record.chance_loss) if math.isfinite(level)]
-    return curve.peak > rules.rise_ratio * max(levels)
+    level = max(levels)
+    return curve.peak > max(rules.rise_ratio * level, level + NOISE_ERRORS * curve.peak_noise)
 
 
 def _collapsed(record: TrialRecord, message: str) -> TrialRecord:
@@ -202,4 +208,23 @@ def _summary(trace: StepTrace, smoothing: float) -> _Curve:
         peak = max(peak, smooth)
     window = min(tail, len(loss_N))
     means = np.convolve(loss_N, np.full(window, 1 / window), mode="valid")
-    return _Curve(float(loss_N[0]), float(loss_N[-window:].mean()), float(peak), float(means.min()))
+    jump = _jump(loss_N)
+    return _Curve(
+        float(loss_N[0]),
+        float(loss_N[-window:].mean()),
+        float(peak),
+        float(means.min()),
+        noise=jump * math.sqrt(2 / window),
+        peak_noise=jump * math.sqrt((1 - smoothing) / (1 + smoothing)),
+    )
+
+
+def _jump(loss_N: np.ndarray) -> float:
+    """Return the standard deviation of single losses around their course, from neighbours alone.
+
+    From the mean size of jumps, not of their squares: one spike, or a steep fall, hardly counts. The factor
+    is that of a normal distribution.
+    """
+    if len(loss_N) < 2:
+        return 0.0
+    return float(math.sqrt(math.pi / 2) * np.mean(np.abs(np.diff(loss_N))) / math.sqrt(2))

@@ -69,6 +69,23 @@ def test_stuck_at_chance_while_a_gentler_trial_learned() -> None:
     assert found.message == "0% of the best trial's progress at the same step"
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_that_jumps_from_batch_to_batch_has_not_come_back_up(seed: int) -> None:
+    """A gentle trial of a regression: its squared errors scatter widely, and go nowhere."""
+    rng = Random(seed)
+    noisy = [abs(rng.gauss(CHANCE, 0.6)) for _ in range(STEPS)]
+    learner = [max(loss - 0.6, 0.05) for loss in (rng.gauss(CHANCE, 0.2) for _ in range(STEPS))]
+    assert labels(trial(0, 1e-5, noisy), trial(1, 1e-3, [CHANCE, *learner[1:]]))[0] == UNTRAINED
+
+
+def test_a_loss_that_jumps_and_comes_back_up_has_collapsed() -> None:
+    """Far beyond its jumps: the noise is no excuse."""
+    rng = Random(0)
+    down_and_up = [*[0.3] * (STEPS // 2), *[CHANCE] * (STEPS // 2)]
+    noisy = [CHANCE, *(loss + rng.gauss(0.0, 0.1) for loss in down_and_up[1:])]
+    assert labels(trial(0, 1e-5, noisy), trial(1, 1e-3, falling(0.1)))[0] == COLLAPSED
+
+
 def test_late_learners_are_untrained_where_an_early_one_was_lucky() -> None:
     """At a rate at which two of five learned in time, the others are slow; a higher rate shows no excuse."""
     good = [trial(i, 1e-2 * (1 + i / 100), falling(0.1)) for i in range(8)]
