@@ -56,3 +56,8 @@ def _keep_private(imported_ray: ModuleType | None) -> None:
 def worker_variables(num_threads: int) -> dict[str, str]:
     """Return the variables of every worker: one thread pool per trial, not one per core."""
     return {**WORKER, "OMP_NUM_THREADS": str(num_threads), "MKL_NUM_THREADS": str(num_threads)}
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
-from stabsearch.driver.environment import worker_variables
+from stabsearch.driver.environment import cores, worker_variables
 from stabsearch.driver.interrupts import Interrupts, kept_handlers, undisturbed
 from stabsearch.driver.worker import make_worker
 from stabsearch.errors import UserError
@@ -355,7 +355,7 @@ def _connect(address: str, variables: dict[str, str]) -> None:
         UserError: no cluster there, or Ray does not start on this machine.
     """
     is_own = address == "local"
-    own = {"num_cpus": _cores(), "include_dashboard": False} if is_own else {}
+    own = {"num_cpus": cores(), "include_dashboard": False} if is_own else {}
     try:
         with _inherited(variables if is_own else {}):
             ray.init(
@@ -391,10 +391,6 @@ def _not_connected(address: str, reason: str) -> UserError:
         hint = "look into the session's logs in Ray's temporary folder, or set resources.driver: inline"
         return UserError(f"Ray does not start on this machine: {reason}", hint, key=key)
     return UserError(f"no Ray cluster at {address!r}: {reason}", "start one, or use address: local", key=key)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ def packing_of(prepared: Prepared) -> Packing:
     Raises:
         UserError: a trial does not run.
     """
+    from stabsearch.driver.environment import cores
     from stabsearch.driver.packing import measured
     from stabsearch.search.canary import canary_plan
     from stabsearch.sweep.setting_up import work_order
@@ -23,8 +23,3 @@ def packing_of(prepared: Prepared) -> Packing:
     # the canary has the largest batch, in fp32: whatever else is searched needs no more memory
     plan = canary_plan(prepared.sweep, prepared.resolved.contexts, prepared.resolved.horizon)
     return measured(work_order(prepared), plan, cores())
-
-
-def cores() -> int:
-    """Return the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
