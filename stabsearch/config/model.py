@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -159,7 +160,8 @@ class Risk(Part):
 
 def _shows_a_gpu() -> bool:
     """Return whether this machine has a driver of NVIDIA's; torch is too slow to ask for a configuration."""
-    return any(Path(place).exists() for place in ("/dev/nvidia0", "/dev/dxg"))
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return not is_hidden and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _measured_here(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from contextlib import suppress
@@ -48,7 +49,8 @@ class Child:
     def send(self, thing: Any) -> None:
         """Send something that can be pickled; a process that has gone is noticed when it should answer."""
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.line.send(thing)
+            # plain pickle: with torch's own ways between processes, weights would travel as open files
+            self.line.send_bytes(pickle.dumps(thing, protocol=5))
 
     def answer(self) -> Any:
         """Return what it made of what it was sent; waits for it.

@@ -27,18 +27,15 @@ MODULE = "stabsearch.driver.packing_process"
 
 @dataclass(frozen=True)
 class Ran:
-    """One trial of several that ran side by side; times in seconds since the epoch."""
+    """One trial of several that ran side by side."""
 
     outcome: Outcome
     message: str
-    began: float
-    """Its first step."""
-    ended: float
     steps: int
     train_s: float
     used_bytes: int
     """What its process took at most."""
-    all_bytes: int
+    all_bytes: float
     """What the device has for all."""
 
 
@@ -69,7 +66,7 @@ class Packing:
         """Return the ``resources`` of one trial."""
         if self.on_gpu:
             return {"cpus_per_trial": 1.0, "gpus_per_trial": int(1e4 / self.trials) / 1e4}  # as Ray counts
-        return {"cpus_per_trial": self.cores / self.trials, "gpus_per_trial": 0.0}
+        return {"cpus_per_trial": int(1e4 * self.cores / self.trials) / 1e4, "gpus_per_trial": 0.0}
 
     def sentence(self) -> str:
         """Return what was measured, for people."""
@@ -128,7 +125,7 @@ def chosen(run: Callable[[int], Packed], cores: int, on_gpu: bool) -> Packing:
         tried.append(run(trials))
         if not tried[-1].fits or _has_stopped_growing(tried):
             break
-    fitting = [each for each in tried if each.fits]
+    fitting = [each for each in tried if each.fits and (each.trials == 1 or each.share <= FULL_SHARE)]
     most = max(each.steps_per_s for each in fitting)
     best = next(each for each in fitting if each.steps_per_s >= ENOUGH * most)
     return Packing(best.trials, on_gpu, cores, tuple(tried))
@@ -160,24 +157,24 @@ def side_by_side(order: WorkOrder, plan: TrialPlan, trials: int, cores: int) -> 
         for index in range(trials):
             children.append(Child.started(index, variables, MODULE))
             ending.callback(children[-1].end)
-            children[-1].send(order)
+        for child in children:
+            child.send(order)
         try:
-            ran = _told(
-                children, replace(plan, horizon=min(TRIED_STEPS, order.setup.max_steps)), order.timeout_s
-            )
+            brief = replace(plan, horizon=min(TRIED_STEPS, order.setup.max_steps))
+            ran = _told(children, brief, order.timeout_s)
+            if _all_fit(ran, trials):  # the first steps of a process are slow: they tell no speed
+                ran = _told(children, brief, order.timeout_s)
             if _all_fit(ran, trials):
-                ran = _told(
-                    children, replace(plan, horizon=_steps(ran, order.setup.max_steps)), order.timeout_s
-                )
-        except WorkerLost:
+                longer = replace(plan, horizon=_steps(ran, order.setup.max_steps))
+                ran = _told(children, longer, order.timeout_s)
+        except WorkerLost as lost:
             if trials == 1:
-                raise _does_not_run("its process went away") from None
+                raise _does_not_run(str(lost)) from None
             ran = []  # the kernel ends what takes too much memory
     if not ran or not _all_fit(ran, trials):
         return Packed(trials, 0.0, 1.0, fits=False)
-    seconds = max(each.ended for each in ran) - min(each.began for each in ran)
     share = sum(each.used_bytes for each in ran) / ran[0].all_bytes
-    return Packed(trials, sum(each.steps for each in ran) / seconds, share)
+    return Packed(trials, sum(each.steps / each.train_s for each in ran), share)
 
 
 def _one_gpu(order: WorkOrder) -> dict[str, str]:
@@ -197,21 +194,20 @@ def _told(children: Sequence[Child], plan: TrialPlan, timeout_s: float) -> list[
 
 
 def _all_fit(ran: Sequence[Ran], trials: int) -> bool:
-    """Return whether all ran; where it is not memory that they lack, nothing is measured.
+    """Return whether all ran; what a full device says is not always that its memory ran out.
 
     Raises:
-        UserError: what goes wrong would go wrong in a trial by itself, too.
+        UserError: one by itself does not.
     """
     wrong = [each for each in ran if each.outcome is not Outcome.STABLE]
-    is_memory = all(each.outcome is Outcome.OOM for each in wrong)
-    if wrong and (trials == 1 or not is_memory):
+    if wrong and trials == 1:
         raise _does_not_run(wrong[0].message or str(wrong[0].outcome))
     return not wrong
 
 
 def _does_not_run(reason: str) -> UserError:
     return UserError(f"trials cannot be packed, one by itself does not run: {reason}",
-                     "remove resources.packing and run the sweep to see why",
+                     "leave packing out and run the sweep to see why",
                      key=("resources", "packing"))  # fmt: skip
 
 

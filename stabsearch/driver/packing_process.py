@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -21,11 +20,10 @@ def main(line: Connection) -> None:
     while True:
         plan = line.recv()
         record = work(plan, order)
-        began = record.started_at + record.startup_s
         taken = memory(order.setup.on_gpu)
         line.send(
             Ran(
-                record.outcome, record.message, began, time.time(), record.steps, record.train_s,
+                record.outcome, record.message, record.steps, record.train_s,
                 taken.used_bytes, taken.all_bytes,
             )
         )  # fmt: skip

@@ -74,7 +74,7 @@ class RayTuneDriver:
             _scratch() as folder,
             Interrupts() as stop,
         ):
-            feed = _Feed(source, stop, self._concurrency or self._slots())
+            feed = _Feed(source, stop, self._concurrency or self._slots(), room=self._slots())
             is_whole = self._fit(feed, folder)
         if not is_whole:
             raise feed.error or KeyboardInterrupt
@@ -85,7 +85,7 @@ class RayTuneDriver:
             self._tuner(feed, folder).fit()
             feed.leave_if_asked()
         except _Halted:
-            return False
+            return feed.is_over
         return True
 
     def _tuner(self, feed: _Feed, folder: Path) -> tune.Tuner:
@@ -138,7 +138,8 @@ class _Worker(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         if self.config["plan"] is None:
-            self._worker.warm_up()
+            with _watchdog(self._order):
+                self._worker.warm_up()
             time.sleep(self._idle_s)
             return {"done": False}
         plan = plan_from_json(self.config["plan"])
@@ -185,17 +186,19 @@ class _Feed(Searcher):  # type: ignore[misc]
     Args:
         source: says what runs next.
         stop: whether a signal came.
-        slots: trials at a time.
+        slots: trials at a time, as the sweep allows.
+        room: trials at a time, as Ray has room for now.
     """
 
-    def __init__(self, source: TrialSource, stop: Interrupts, slots: int) -> None:
+    def __init__(self, source: TrialSource, stop: Interrupts, slots: int, room: int) -> None:
         super().__init__(metric=None, mode=None)
-        self._source, self._stop, self.slots = source, stop, slots
+        self._source, self._stop, self.slots, self._room = source, stop, slots, min(slots, room)
         self.in_flight: dict[str, TrialPlan] = {}
         self.idle: set[str] = set()
         """Tune trials without a plan."""
         self.error: BaseException | None = None
         self._ready: TrialPlan | None = None
+        self._is_finished = False
         self._may_idle = True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -208,7 +211,8 @@ class _Feed(Searcher):  # type: ignore[misc]
             self.idle.add(trial_id)
             return {"plan": None}
         # FINISHED is for ever: a plan that is lost later could not come back
-        return None if self.in_flight else Searcher.FINISHED
+        self._is_finished = not self.in_flight
+        return Searcher.FINISHED if self._is_finished else None
 
     def releases(self, trial_id: str) -> bool:
         """Return whether an idle trial is to end: a plan wants its worker, or none will."""
@@ -229,7 +233,12 @@ class _Feed(Searcher):  # type: ignore[misc]
         """Return how many workers may soon have something to do, beside those that have."""
         if not self.in_flight:
             return 0
-        return min(self._source.most_left(), self.slots - len(self.in_flight))
+        return min(self._guarded(self._source.most_left) or 0, self._room - len(self.in_flight))
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the source has no more, whatever idle workers are at."""
+        return self._is_finished and self.error is None and not self._stop.is_asked
 
     def take(self, trial_id: str, record: TrialRecord) -> None:
         """Hand over the record of a Tune trial."""
@@ -251,8 +260,11 @@ class _Feed(Searcher):  # type: ignore[misc]
         self.lose(trial_id, "the worker went away without a record")
 
     def leave_if_asked(self) -> None:
-        """Leave Tune when a signal came or the source failed; called between Tune's own steps."""
-        if self._stop.is_asked or self.error is not None:
+        """Leave Tune when a signal came, the source failed, or only idle trials are left.
+
+        Called between Tune's own steps.
+        """
+        if self._stop.is_asked or self.error is not None or (self.is_over and self.idle):
             raise _Halted
 
     def _guarded(self, call: Callable[[], Found]) -> Found | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stabsearch.driver.base import Worker, WorkOrder
 from stabsearch.driver.ranks import RankGroup
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from stabsearch.records import TrialPlan, TrialRecord
     from stabsearch.task.base import Workload
 
-_warm: dict[str, Workload] = {}
+_warm: dict[str, tuple[Any, Workload]] = {}
+"""Task -> what built its workload, and the workload; of one task at a time."""
 
 
 def make_worker(order: WorkOrder) -> Worker:
@@ -53,12 +54,12 @@ def workload(order: WorkOrder) -> Workload:
     from stabsearch.task.registry import build_workload
 
     key = repr((order.task, order.peft))
-    if key not in _warm:
+    if key not in _warm or _warm[key][0] is not order.build:
         _warm.clear()
         build = order.build or partial(build_workload, peft=order.peft)
-        _warm[key] = build(order.task)
+        _warm[key] = order.build, build(order.task)
         # what lives as long as the worker is taken out of garbage collection: Accelerate runs a
         # full one at the start of every training
         gc.collect()
         gc.freeze()
-    return _warm[key]
+    return _warm[key][1]

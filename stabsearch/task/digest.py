@@ -31,12 +31,20 @@ def tensors_digest(tensors: Mapping[str, object]) -> str:
     """Return the digest of named tensors; what is no tensor does not count."""
     named = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     names = [f"{name} {value.dtype} {tuple(value.shape)}" for name, value in named.items()]
-    sums = [weighted for value in named.values() for weighted in _sums(value.detach())]
+    sums = [weighted for value in named.values() for weighted in _sums_if_plain(value.detach())]
     said = hashlib.sha256("\n".join(names).encode())
     if sums:
         device = sums[0].device
         said.update(torch.stack([each.to(device) for each in sums]).cpu().numpy().tobytes())
     return said.hexdigest()[:16]
+
+
+def _sums_if_plain(value: torch.Tensor) -> list[torch.Tensor]:
+    """Return the sums; none of a tensor without plain bits: sparse, or of a library's own kind."""
+    try:
+        return _sums(value)
+    except (RuntimeError, NotImplementedError):
+        return []
 
 
 def _sums(value: torch.Tensor) -> list[torch.Tensor]:

@@ -121,6 +121,7 @@ def set_up(plan: TrialPlan, workload: Workload, setup: TrialSetup, folder: str) 
     if differing:
         raise SettingsNotApplied("; ".join(differing), IGNORES_ARGUMENTS, key=("task",))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    trainer.model_init = None  # train() would make another model than the one that is looked at here
     trainer.floating_point_ops = (
         _uncounted  # a twentieth of a small model's step, for a number that nobody sees
     )

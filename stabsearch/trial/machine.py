@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
@@ -9,6 +10,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 import transformers
@@ -45,7 +47,7 @@ class Memory:
 
     used_bytes: int
     """What this process took at most."""
-    all_bytes: int
+    all_bytes: float
     """What there is for all processes."""
 
 
@@ -56,4 +58,13 @@ def memory(on_gpu: bool) -> Memory:
         return Memory(used, torch.cuda.mem_get_info()[1])
     unit = 1 if sys.platform == "darwin" else 1024
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Memory(used, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return Memory(used, min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _container_limit()))
+
+
+def _container_limit() -> float:
+    """Return the memory that the container of this process may use, bytes; infinity without a limit."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return math.inf
+    return float(limit) if limit.isdigit() else math.inf

@@ -79,9 +79,9 @@ class _Trial:
 
     def run(self, build: Callable[[], Workload]) -> TrialRecord:
         torch.set_num_threads(self.setup.num_threads)
-        reset_switches()
         self.blank = replace(self.blank, machine=machine(), worker=worker())
         self.workload = workload = build()
+        reset_switches()  # after modules of the user's are imported: what these set is meant for all trials
         self.blank = replace(self.blank, chance_loss=self.setup.chance_loss_of(workload))
         with (
             surroundings_of(workload),
@@ -89,7 +89,7 @@ class _Trial:
             tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
         ):
             self.live = set_up(self.plan, workload, self.setup, folder)
-            check_same_seed(workload, self.plan.model_seed, self.live.initial_weights)
+            check_same_seed(workload, self.plan, self.live.initial_weights)
             self.live.train()
             return decided(self.record, self.live, workload, self.setup)
 

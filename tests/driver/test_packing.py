@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import BertConfig, BertForSequenceClassification
 
 from stabsearch.config import QuickstartTask
 from stabsearch.driver import packing
 from stabsearch.driver.base import WorkOrder
+from stabsearch.driver.given import GivenWorkload
 from stabsearch.driver.packing import Packed, Packing, chosen, side_by_side
 from stabsearch.errors import UserError
 from stabsearch.records import Stage, TrialPlan
+from stabsearch.task.models import PretrainedCopies
+from stabsearch.task.registry import build_workload
+from stabsearch.task.workload import RowWorkload
 from stabsearch.testing.faulty_task import FaultyTask, build_faulty
 from stabsearch.trial.setup import TrialSetup
 
@@ -113,6 +118,18 @@ def test_trials_really_run_side_by_side() -> None:
     assert 1.5 < two.share / alone.share < 2.5
 
 
+def test_a_workload_with_a_checkpoint_reaches_the_processes(tmp_path: Path) -> None:
+    """It goes as bytes: torch would send weights as open files, which these processes cannot take."""
+    made = build_workload(TINY)
+    assert isinstance(made, RowWorkload)
+    config = BertConfig(vocab_size=len(made.tokenizer), hidden_size=16, num_hidden_layers=1, num_labels=4,
+                        num_attention_heads=2, intermediate_size=16)  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    copies = PretrainedCopies(str(tmp_path), BertForSequenceClassification, trust_remote_code=False)
+    order = order_of(TINY, GivenWorkload(replace(made, make_model=copies)))
+    assert side_by_side(order, PLAN, 1, cores=1).fits
+
+
 @dataclass(frozen=True)
 class Hungry:
     """A task whose trials need more memory than there is."""
@@ -150,7 +167,7 @@ def test_a_trial_that_raises_is_an_error(tmp_path: Path) -> None:
     """Whatever else goes wrong would go wrong in the sweep, too."""
     task = FaultyTask(str(tmp_path), ((PLAN.model_seed, "raise"),))
     with pytest.raises(UserError, match="does not run: RuntimeError: the trial raised"):
-        side_by_side(order_of(task, build_faulty), PLAN, 2, cores=2)
+        side_by_side(order_of(task, build_faulty), PLAN, 1, cores=2)
 
 
 @pytest.mark.parametrize(("visible", "meant"), [(None, "0"), ("3,5", "3")])

@@ -53,7 +53,7 @@ def feed_of() -> Any:
     prepare(is_local=True)
     from stabsearch.driver.ray_tune import _Feed
 
-    return lambda source, slots: _Feed(source, Interrupts(), slots)
+    return lambda source, slots, room=99: _Feed(source, Interrupts(), slots, room)
 
 
 def suggested(feed: Any, *trial_ids: str) -> list[Any]:
@@ -79,6 +79,29 @@ def test_idle_trials_are_no_more_than_plans_that_may_come(feed_of: Any) -> None:
     feed = feed_of(InGroups(plans(0), plans(1)), 3)
     assert suggested(feed, "a", "b") == [0, None]
     assert feed.suggest("c") is None
+
+
+def test_idle_trials_are_no_more_than_ray_has_room_for(feed_of: Any) -> None:
+    """Where the sweep allows more, they would take the place that a plan waits for."""
+    feed = feed_of(InGroups(plans(0), plans(1, 2, 3, 4)), 8, room=2)
+    assert suggested(feed, "a", "b") == [0, None]
+    assert feed.suggest("c") is None
+
+
+def test_a_sweep_that_is_over_does_not_wait_for_idle_workers(feed_of: Any) -> None:
+    """One may still be starting, or never start."""
+    from stabsearch.driver.ray_tune import _Halted
+
+    source = InGroups(plans(0), plans(1))
+    feed = feed_of(source, 2)
+    suggested(feed, "a", "b")
+    source._waiting.clear()
+    feed.leave_if_asked()
+    ended(feed, "a")
+    assert feed.suggest("c") == "FINISHED"
+    assert feed.is_over
+    with pytest.raises(_Halted):
+        feed.leave_if_asked()
 
 
 def test_one_idle_trial_ends_for_each_plan(feed_of: Any) -> None:
