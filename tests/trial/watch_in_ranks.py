@@ -65,6 +65,7 @@ if __name__ == "__main__":
     home = Path(sys.argv[1])
     join(home / "meeting", TrialSetup(1, num_processes=int(os.environ["WORLD_SIZE"])), timeout_s=60.0)
     (home / f"said-{os.environ['RANK']}.json").write_text(json.dumps(trainings(home)))
-    # left to the interpreter's end, the threads of the group sometimes abort the process
     distributed.barrier()
     distributed.destroy_process_group()
+    # threads of the group outlive it: left to the interpreter's end, they sometimes abort the process
+    os._exit(0)
