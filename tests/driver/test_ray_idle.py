@@ -51,9 +51,9 @@ def test_no_worker_is_ended_where_the_source_waits(tmp_path: Path) -> None:
 @pytest.fixture
 def feed_of() -> Any:
     prepare(is_local=True)
-    from stabsearch.driver.ray_tune import _Feed
+    from stabsearch.driver.feed import Feed
 
-    return lambda source, slots, room=99: _Feed(source, Interrupts(), slots, room)
+    return lambda source, slots, room=99: Feed(source, Interrupts(), slots, room)
 
 
 def suggested(feed: Any, *trial_ids: str) -> list[Any]:
@@ -90,7 +90,7 @@ def test_idle_trials_are_no_more_than_ray_has_room_for(feed_of: Any) -> None:
 
 def test_a_sweep_that_is_over_does_not_wait_for_idle_workers(feed_of: Any) -> None:
     """One may still be starting, or never start."""
-    from stabsearch.driver.ray_tune import _Halted
+    from stabsearch.driver.feed import Halted
 
     source = InGroups(plans(0), plans(1))
     feed = feed_of(source, 2)
@@ -100,7 +100,7 @@ def test_a_sweep_that_is_over_does_not_wait_for_idle_workers(feed_of: Any) -> No
     ended(feed, "a")
     assert feed.suggest("c") == "FINISHED"
     assert feed.is_over
-    with pytest.raises(_Halted):
+    with pytest.raises(Halted):
         feed.leave_if_asked()
 
 

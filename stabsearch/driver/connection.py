@@ -1,0 +1,79 @@
+"""A connection to Ray for the time of a sweep: to a cluster, or to a private Ray that is started for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from stabsearch.driver.environment import cores, worker_variables
+from stabsearch.driver.interrupts import undisturbed
+from stabsearch.errors import UserError
+
+
+@contextmanager
+def started(address: str, num_threads: int) -> Iterator[None]:
+    """Connect to Ray for the time of a sweep; a private Ray ends with it."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    _connect(address, worker_variables(num_threads))
+    try:
+        yield
+    finally:
+        with undisturbed():  # half shut down, Ray would leave processes behind
+            ray.shutdown(wait_for_processes=True)
+
+
+def _connect(address: str, variables: dict[str, str]) -> None:
+    """Join the cluster, or start a private Ray.
+
+    Workers of a private Ray inherit their variables: a ``runtime_env`` would cost some seconds, in which a
+    process of its own prepares it and the workers that Ray has started already go unused.
+
+    Args:
+        address: ``local``, or the cluster's.
+        variables: environment of every worker.
+
+    Raises:
+        UserError: no cluster there, or Ray does not start on this machine.
+    """
+    is_own = address == "local"
+    own = {"num_cpus": cores(), "include_dashboard": False} if is_own else {}
+    try:
+        with _inherited(variables if is_own else {}):
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                runtime_env={} if is_own else {"env_vars": variables},
+                **own,
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _not_connected(address, str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def _inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Have processes that are started meanwhile see these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _not_connected(address: str, reason: str) -> UserError:
+    key = ("resources", "address")
+    if address == "local":
+        hint = "look into the session's logs in Ray's temporary folder, or set resources.driver: inline"
+        return UserError(f"Ray does not start on this machine: {reason}", hint, key=key)
+    return UserError(f"no Ray cluster at {address!r}: {reason}", "start one, or use address: local", key=key)
