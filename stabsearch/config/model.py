@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from stabsearch.config.gpus import visible_gpus
 from stabsearch.config.part import Part, Text, wrong
 from stabsearch.config.peft import Peft
 from stabsearch.config.search import SEARCHED_ARGUMENTS, Search, legal
@@ -158,15 +157,9 @@ class Risk(Part):
     """Candidates that may fail their confirmation, one after another, before the sweep abstains."""
 
 
-def _shows_a_gpu() -> bool:
-    """Return whether this machine has a driver of NVIDIA's; torch is too slow to ask for a configuration."""
-    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not is_hidden and any(Path("/dev").glob("nvidia[0-9]*"))
-
-
 def _measured_here(value: Any) -> Any:
     """Return what ``resources: auto`` stands for."""
-    return {"packing": "auto", "gpus_per_trial": float(_shows_a_gpu())} if value == "auto" else value
+    return {"packing": "auto", "gpus_per_trial": float(bool(visible_gpus()))} if value == "auto" else value
 
 
 class Resources(Part):

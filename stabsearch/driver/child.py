@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from stabsearch.driver.base import WorkerLost
@@ -70,6 +73,26 @@ class Child:
         self.process.kill()
         self.process.wait()
         self.line.close()
+
+
+def listening(line: Connection) -> SimpleQueue[Any]:
+    """Return what is sent to this process, as it comes; called in a child, with its end of the line.
+
+    When the line is cut, the process ends at once, whatever it is at. A terminal's interrupt is left to the
+    parent, which gets it as well.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heard: SimpleQueue[Any] = SimpleQueue()
+    Thread(target=_listen, args=(line, heard), daemon=True).start()
+    return heard
+
+
+def _listen(line: Connection, heard: SimpleQueue[Any]) -> None:
+    try:
+        while True:
+            heard.put(line.recv())
+    finally:
+        os._exit(0)
 
 
 def speaking(ranks: list[Child], timeout_s: float) -> list[Child]:

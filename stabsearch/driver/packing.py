@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from stabsearch.config.gpus import visible_gpus
 from stabsearch.driver.base import WorkerLost, WorkOrder
 from stabsearch.driver.child import Child, same_modules
-from stabsearch.driver.environment import worker_variables
+from stabsearch.driver.environment import cores, worker_variables
 from stabsearch.errors import UserError
 from stabsearch.records import Outcome, TrialPlan
 
@@ -33,10 +34,8 @@ class Ran:
     message: str
     steps: int
     train_s: float
-    used_bytes: int
-    """What its process took at most."""
-    all_bytes: float
-    """What the device has for all."""
+    shares: Mapping[str, float]
+    """Kind of memory (``machine``, ``gpu``) -> the share of all of it that its process took at most."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Packed:
     steps_per_s: float
     """Optimizer steps of all of them together; 0 where they did not fit."""
     share: float
-    """Of the device's memory, 1 where they did not fit."""
+    """Of the memory, the machine's or the GPU's, whichever is fuller; 1 where they did not fit."""
     fits: bool = True
 
 
@@ -58,7 +57,7 @@ class Packing:
     trials: int
     on_gpu: bool
     cores: int
-    """Of the machine."""
+    """Of the machine; with GPUs, for each of them."""
     tried: tuple[Packed, ...]
 
     @property
@@ -67,6 +66,10 @@ class Packing:
         if self.on_gpu:
             return {"cpus_per_trial": 1.0, "gpus_per_trial": int(1e4 / self.trials) / 1e4}  # as Ray counts
         return {"cpus_per_trial": int(1e4 * self.cores / self.trials) / 1e4, "gpus_per_trial": 0.0}
+
+    def has_room(self) -> bool:
+        """Return whether this machine has the cores that it was measured with."""
+        return self.cores <= cores_per_device(self.on_gpu)
 
     def sentence(self) -> str:
         """Return what was measured, for people."""
@@ -89,7 +92,12 @@ class Packing:
         return cls(**{**data, "tried": tuple(Packed(**each) for each in data["tried"])})
 
 
-def measured(order: WorkOrder, plan: TrialPlan, cores: int) -> Packing:
+def cores_per_device(on_gpu: bool) -> int:
+    """Return the processor cores for the trials of one GPU, or of this machine where none is shared."""
+    return max(1, cores() // max(1, len(visible_gpus()))) if on_gpu else cores()
+
+
+def measured(order: WorkOrder, plan: TrialPlan) -> Packing:
     """Return how many trials at a time are best here.
 
     One, two, four and so on are run side by side, in processes of their own that begin together, until
@@ -98,16 +106,13 @@ def measured(order: WorkOrder, plan: TrialPlan, cores: int) -> Packing:
     Args:
         order: of the sweep's trials; on a CPU, they share out the cores as threads.
         plan: what is run, for as many steps as take some seconds: what takes the most memory.
-        cores: of this machine.
 
     Raises:
         UserError: a single trial does not run.
     """
-
-    def run(trials: int) -> Packed:
-        return side_by_side(order, plan, trials, cores)
-
-    return chosen(run, cores, order.setup.on_gpu)
+    on_gpu = order.setup.on_gpu
+    number = cores_per_device(on_gpu)
+    return chosen(lambda trials: side_by_side(order, plan, trials, number), number, on_gpu)
 
 
 def chosen(run: Callable[[int], Packed], cores: int, on_gpu: bool) -> Packing:
@@ -115,7 +120,7 @@ def chosen(run: Callable[[int], Packed], cores: int, on_gpu: bool) -> Packing:
 
     Args:
         run: runs so many side by side.
-        cores: of this machine; a trial wants one at least.
+        cores: for these trials; each wants one at least.
         on_gpu: whether the trials share a GPU.
     """
     tried: list[Packed] = []
@@ -173,14 +178,20 @@ def side_by_side(order: WorkOrder, plan: TrialPlan, trials: int, cores: int) -> 
             ran = []  # the kernel ends what takes too much memory
     if not ran or not _all_fit(ran, trials):
         return Packed(trials, 0.0, 1.0, fits=False)
-    share = sum(each.used_bytes for each in ran) / ran[0].all_bytes
-    return Packed(trials, sum(each.steps / each.train_s for each in ran), share)
+    steps_per_s = sum(each.steps / each.train_s for each in ran)
+    return Packed(trials, steps_per_s, _fullest(ran, order.setup.on_gpu))
 
 
 def _one_gpu(order: WorkOrder) -> dict[str, str]:
     """Return what shows a process one GPU, as Ray does: of several, a Trainer would use all."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-    return {"CUDA_VISIBLE_DEVICES": visible[0]} if order.setup.on_gpu else {}
+    return {"CUDA_VISIBLE_DEVICES": visible_gpus()[0]} if order.setup.on_gpu and visible_gpus() else {}
+
+
+def _fullest(ran: Sequence[Ran], on_gpu: bool) -> float:
+    """Return the share of the fullest memory: so many will run on each GPU, and share the machine's."""
+    devices = {"machine": max(1, len(visible_gpus())) if on_gpu else 1}
+    kinds = ran[0].shares
+    return max(devices.get(kind, 1) * sum(each.shares[kind] for each in ran) for kind in kinds)
 
 
 def _told(children: Sequence[Child], plan: TrialPlan, timeout_s: float) -> list[Ran]:

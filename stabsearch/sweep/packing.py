@@ -15,11 +15,10 @@ def packing_of(prepared: Prepared) -> Packing:
     Raises:
         UserError: a trial does not run.
     """
-    from stabsearch.driver.environment import cores
     from stabsearch.driver.packing import measured
     from stabsearch.search.canary import canary_plan
     from stabsearch.sweep.setting_up import work_order
 
     # the canary has the largest batch, in fp32: whatever else is searched needs no more memory
     plan = canary_plan(prepared.sweep, prepared.resolved.contexts, prepared.resolved.horizon)
-    return measured(work_order(prepared), plan, cores())
+    return measured(work_order(prepared), plan)

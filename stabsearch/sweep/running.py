@@ -191,11 +191,11 @@ def _known(prepared: Prepared, study: SweepStudy) -> tuple[PriorHint, ...]:
 
 
 def _packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None:
-    """Return how many trials at a time are best here; a resumed sweep goes on as it began."""
+    """Return how many trials at a time are best here; a resumed sweep goes on as it began, if it has room."""
     if prepared.sweep.resources.packing is None:
         return None
     known = Prepared.from_json(study.sweep).packing if study.sweep else None
-    if known is not None:
+    if known is not None and known.has_room():
         return known
     view.message("packing: trials are run side by side, to see how many at a time are best")
     packing = packing_of(prepared)

@@ -8,7 +8,6 @@ import platform
 import resource
 import socket
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -41,24 +40,15 @@ def worker() -> str:
 CUDA_CONTEXT_BYTES = 600 * 2**20  # chosen: what a process takes on a GPU beside its tensors, at most
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Of the device that trials run on."""
-
-    used_bytes: int
-    """What this process took at most."""
-    all_bytes: float
-    """What there is for all processes."""
-
-
-def memory(on_gpu: bool) -> Memory:
-    """Return how much of its device's memory this process has needed so far."""
-    if on_gpu:
-        used = torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
-        return Memory(used, torch.cuda.mem_get_info()[1])
+def memory_shares(on_gpu: bool) -> dict[str, float]:
+    """Return which share of memory this process has taken at most: of the ``machine``, and of its ``gpu``."""
     unit = 1 if sys.platform == "darwin" else 1024
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Memory(used, min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _container_limit()))
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    whole = min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _container_limit())
+    if not on_gpu:
+        return {"machine": taken / whole}
+    on_device = torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
+    return {"machine": taken / whole, "gpu": on_device / torch.cuda.mem_get_info()[1]}
 
 
 def _container_limit() -> float:

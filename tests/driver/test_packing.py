@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from transformers import BertConfig, BertForSequenceClassification
 from stabsearch.config import QuickstartTask
 from stabsearch.driver import packing
 from stabsearch.driver.base import WorkOrder
+from stabsearch.driver.child import Child, same_modules
 from stabsearch.driver.given import GivenWorkload
-from stabsearch.driver.packing import Packed, Packing, chosen, side_by_side
+from stabsearch.driver.packing import Packed, Packing, Ran, chosen, side_by_side
 from stabsearch.errors import UserError
-from stabsearch.records import Stage, TrialPlan
+from stabsearch.records import Outcome, Stage, TrialPlan
 from stabsearch.task.models import PretrainedCopies
 from stabsearch.task.registry import build_workload
 from stabsearch.task.workload import RowWorkload
@@ -170,14 +172,47 @@ def test_a_trial_that_raises_is_an_error(tmp_path: Path) -> None:
         side_by_side(order_of(task, build_faulty), PLAN, 1, cores=2)
 
 
-@pytest.mark.parametrize(("visible", "meant"), [(None, "0"), ("3,5", "3")])
-def test_trials_that_share_a_gpu_see_that_one(
-    visible: str | None, meant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+ON_GPU = WorkOrder(TINY, TrialSetup(max_steps=40, on_gpu=True), 120.0)
+
+
+def test_trials_that_share_a_gpu_see_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several that are visible, a Trainer would take all."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    on_gpu = WorkOrder(TINY, TrialSetup(max_steps=40, on_gpu=True), 120.0)
-    assert packing._one_gpu(on_gpu) == {"CUDA_VISIBLE_DEVICES": meant}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert packing._one_gpu(ON_GPU) == {"CUDA_VISIBLE_DEVICES": "3"}
     assert packing._one_gpu(order_of(TINY)) == {}
+
+
+@pytest.mark.parametrize(("gpus", "meant"), [("0", 8), ("0,1", 4), ("0,1,2,3,4,5,6,7,8,9", 1)])
+def test_gpus_share_out_the_cores(gpus: str, meant: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that all fit on one GPU must not leave the others without a core."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr(packing, "cores", lambda: 8)
+    assert packing.cores_per_device(on_gpu=True) == meant
+    assert packing.cores_per_device(on_gpu=False) == 8
+
+
+def test_the_fullest_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's is shared by the trials of all its GPUs, a GPU's by its own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    ran = [Ran(Outcome.STABLE, "", 10, 1.0, {"machine": 0.1, "gpu": 0.3}) for _ in range(2)]
+    assert packing._fullest(ran, on_gpu=True) == pytest.approx(0.8)
+    assert packing._fullest(ran, on_gpu=False) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("cores", "has_room"), [(8, True), (16, True), (4, False)])
+def test_a_packing_of_a_larger_machine_has_no_room(
+    cores: int, has_room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that goes on there measures again."""
+    monkeypatch.setattr(packing, "cores", lambda: cores)
+    assert Packing(1, on_gpu=False, cores=8, tried=()).has_room() is has_room
+
+
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    """Also in the middle of a trial: the line is cut, and nobody would ever end it."""
+    child = Child.started(0, {**os.environ, **same_modules()}, packing.MODULE)
+    long = replace(PLAN, horizon=10**6)
+    child.send(replace(order_of(TINY), setup=TrialSetup(max_steps=10**6)))
+    child.send(long)
+    child.line.close()
+    assert child.process.wait(60) == 0

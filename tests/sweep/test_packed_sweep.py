@@ -63,7 +63,7 @@ def test_trials_take_what_was_measured() -> None:
 @pytest.mark.parametrize("shows", [True, False])
 def test_auto_means_this_machine_and_its_gpu(shows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written down it is what it stands for."""
-    monkeypatch.setattr("stabsearch.config.model._shows_a_gpu", lambda: shows)
+    monkeypatch.setattr("stabsearch.config.model.visible_gpus", lambda: ("0",) if shows else ())
     resources = Sweep.model_validate(SWEEP).resources
     assert (resources.packing, resources.gpus_per_trial) == ("auto", float(shows))
     assert Sweep.model_validate(Sweep.model_validate(SWEEP).model_dump()).resources == resources
