@@ -253,3 +253,16 @@ def test_code_of_the_users_brings_its_own_adapters(task: dict[str, Any]) -> None
     sections = {"name": "a", "task": task, "training": {"max_steps": 5}, "peft": {}}
     with pytest.raises(ValueError, match="your own code makes the model of a"):
         Sweep.model_validate(sections)
+
+
+def test_the_seed_decides_the_adapters_whatever_the_model_drew() -> None:
+    """A checkpoint draws few numbers for its new head, a model from a configuration many."""
+    make = ModelFromConfig(BERT, AutoModelForSequenceClassification)
+
+    def drawing(seed: int) -> Any:
+        model = make(seed)
+        torch.rand(seed + 1)
+        return model
+
+    few, many = (with_adapters(maker, Peft())(3) for maker in (make, drawing))
+    assert all(torch.equal(value, weights(many)[name]) for name, value in weights(few).items())

@@ -120,3 +120,16 @@ def test_a_model_beside_the_trained_one_recomputes_too(
     ids = torch.arange(8)[None]
     model(input_ids=ids, labels=ids).loss.backward()
     assert probe.is_recomputed is is_asked
+
+
+def test_how_it_is_asked_for_is_passed_on(tiny: RowWorkload, tmp_path: Any) -> None:
+    """Which layers, and what autograd is told: another way to recompute has another memory."""
+    kwargs = {"use_reentrant": False, "every_n_layers": 2, "offload": False}
+    told = setup(training={"activation_checkpointing": True, "activation_checkpointing_kwargs": kwargs})
+    trainer = tiny.trainer(trial_arguments(plan(), told, str(tmp_path)), 0)
+    model, seen = llama().train(), []
+    model.activation_checkpointing_enable = lambda **given: seen.append(given)
+    recompute_like(trainer, model)
+    assert seen == [
+        {"activation_checkpointing_kwargs": {"use_reentrant": False}, "every_n_layers": 2, "offload": False}
+    ]
