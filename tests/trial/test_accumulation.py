@@ -11,6 +11,7 @@ from trial_samples import Odd, no_dropout, plan, same_weights, setup, weights
 from stabsearch.records import Outcome, TrialRecord
 from stabsearch.task.workload import RowWorkload
 from stabsearch.trial.accumulation import LossReference
+from stabsearch.trial.ranks import Ranks
 from stabsearch.trial.run import run_trial
 
 SMALL = {
@@ -215,3 +216,69 @@ def test_without_accumulation_nothing_is_measured() -> None:
     reference = LossReference(trainer)
     reference.measure(torch.nn.Linear(1, 1), {})
     assert reference.says_means([1.0]) is False
+
+
+def trainer_with(model: torch.nn.Module, loss: Any, accumulation: int = 2) -> Any:
+    """Return as much of a Trainer as losses are measured with."""
+    return SimpleNamespace(
+        args=SimpleNamespace(gradient_accumulation_steps=accumulation, device=torch.device("cpu"),
+                             average_tokens_across_devices=True),
+        compute_loss=loss, _prepare_inputs=lambda inputs: inputs, model_accepts_loss_kwargs=True,
+        compute_loss_func=None, loss_is_scaled_for_ga=None,
+    )  # fmt: skip
+
+
+def test_the_measured_loss_has_no_dropout() -> None:
+    """The loss that it is compared with has: its expectation is what counts."""
+    model, seen = torch.nn.Dropout(0.5).train(), []
+    trainer = trainer_with(model, lambda model, inputs, **_: seen.append(model.training) or torch.tensor(1.0))
+    LossReference(trainer).measure(model, {})
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("goes_by_the_count", [0.0, 1.0])
+def test_a_loss_is_mended_by_all_processes_or_by_none(goes_by_the_count: float) -> None:
+    """One whose batch holds no label cannot tell, and would divide where the others do not."""
+
+    class Two(Ranks):
+        def worst(self, *values: float) -> tuple[float, ...]:
+            return tuple(max(value, goes_by_the_count) for value in values)
+
+        def agreed_loss(self, loss: float) -> tuple[float, int | None]:
+            return loss, None
+
+    model = torch.nn.Linear(1, 1)
+    trainer = trainer_with(model, lambda *_, **__: torch.tensor(1.0))  # whatever the count
+    reference = LossReference(trainer, Two(2), mends=True)
+    reference.measure(model, {})
+    assert reference.is_mended is (goes_by_the_count == 0.0)
+    assert trainer.loss_is_scaled_for_ga is (None if goes_by_the_count else False)
+
+
+def test_a_later_micro_batch_changes_nothing_about_mending() -> None:
+    """It is decided before the first is trained on: in mid-step, half of a step would be divided."""
+    model = torch.nn.Linear(1, 1)
+    counted = iter([True, True, False, False, False, False])
+
+    def loss(_: Any, __: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        by_count = num_items_in_batch is not None and next(counted)
+        return torch.tensor(1.0) / (num_items_in_batch if by_count else 1)
+
+    trainer = trainer_with(model, loss)
+    reference = LossReference(trainer, mends=True)
+    for _ in range(2):
+        reference.measure(model, {})
+    assert not reference.is_mended
+    assert trainer.loss_is_scaled_for_ga is None
+
+
+def test_every_step_is_measured_anew_until_it_can_be_told() -> None:
+    """A step of one micro-batch, at an epoch's end, says nothing, and leaves nothing for the next."""
+    model = torch.nn.Linear(1, 1)
+    reference = LossReference(trainer_with(model, lambda *_, **__: torch.tensor(1.0)))
+    reference.measure(model, {})
+    assert reference.says_means([1.0]) is False
+    assert reference.is_measuring
+    for _ in range(2):
+        reference.measure(model, {})
+    assert reference.says_means([0.8, 0.8]) is True

@@ -75,6 +75,19 @@ def test_convolutions_and_recurrent_layers_are_set_too(precision: Precision, val
     assert settings() == before
 
 
+@pytest.mark.parametrize("name", ["conv", "rnn"])
+def test_a_part_that_was_set_by_itself_is_set_and_put_back(name: str) -> None:
+    """A part with a value of its own does not follow the setting for all."""
+    part: Any = getattr(torch.backends.cudnn, name)
+    part.fp32_precision = "tf32"
+    try:
+        with matmul_precision("fp32"):
+            assert part.fp32_precision == "ieee"
+        assert part.fp32_precision == "tf32"
+    finally:
+        part.fp32_precision = "none"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_only_a_precision_with_a_dtype_of_its_own_casts(precision: Precision) -> None:
     """Weights in bfloat16 are refused where the plan wants float32, not made into it."""
