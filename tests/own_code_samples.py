@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from transformers import TrainingArguments
 
+from stabsearch.config import TrainerTask
+
 PARTS = """
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
@@ -71,3 +73,11 @@ def arguments(folder: Path, **changes: Any) -> TrainingArguments:
 def plan_arguments(tmp_path: Path) -> TrainingArguments:
     """Return the arguments of a trial."""
     return arguments(tmp_path, learning_rate=0.25, per_device_train_batch_size=4)
+
+
+def task(folder: Path, code: str = SOUND, **changes: Any) -> TrainerTask:
+    """Return a task on a fresh module that holds the code."""
+    name = f"users_{folder.name}".replace("-", "_")
+    module(folder, name, code)
+    values = {"type": "trainer", "factory": f"{name}:make_trainer", "folder": str(folder), **changes}
+    return TrainerTask.model_validate(values)

@@ -1,5 +1,7 @@
-"""A tiny checkpoint with a tokenizer, as a local folder."""
+"""A tiny checkpoint with a tokenizer, as a local folder; modules of a test that are forgotten after it."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,17 @@ CONFIG = {
     "intermediate_size": 16,
     "max_position_embeddings": 32,
 }
+
+
+@pytest.fixture
+def own_path() -> Iterator[None]:
+    """Forget the modules of a test: each lies in a folder of its own."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith("users_"):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""When the guard has to have looked at everything: whenever the Trainer is about to use what it has trained."""
+"""When the guard has to have looked at everything: before the Trainer uses what it has trained."""
 
 from __future__ import annotations
 
