@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,14 +21,6 @@ def _losses(record: TrialRecord) -> list[float]:
     return [loss for loss in record.trace.losses if math.isfinite(loss)]
 
 
-def _of_plan(name: str) -> Callable[[TrialRecord], Any]:
-    return lambda record: getattr(record.plan, name)
-
-
-def _of_record(name: str) -> Callable[[TrialRecord], Any]:
-    return lambda record: getattr(record, name)
-
-
 def _of_effective(name: str, missing: Any) -> Callable[[TrialRecord], Any]:
     return lambda record: getattr(record.effective, name) if record.effective else missing
 
@@ -37,44 +30,44 @@ def _or_nan(value: float | None) -> float:
 
 
 READERS: dict[str, Callable[[TrialRecord], Any]] = {
-    "number": _of_plan("number"),
+    "number": attrgetter("plan.number"),
     "stage": lambda record: record.plan.stage.value,
     "outcome": lambda record: record.outcome.value,
     "grade": lambda record: record.grade.value if record.grade else None,
     "cause": lambda record: record.cause.value if record.cause else None,
-    "learning_rate": _of_plan("learning_rate"),
-    "warmup_steps": _of_plan("warmup_steps"),
-    "max_grad_norm": _of_plan("max_grad_norm"),
-    "precision": _of_plan("precision"),
-    "model_seed": _of_plan("model_seed"),
-    "data_seed": _of_plan("data_seed"),
-    "horizon": _of_plan("horizon"),
-    "steps": _of_record("steps"),
-    "first_bad_step": _of_record("first_bad_step"),
+    "learning_rate": attrgetter("plan.learning_rate"),
+    "warmup_steps": attrgetter("plan.warmup_steps"),
+    "max_grad_norm": attrgetter("plan.max_grad_norm"),
+    "precision": attrgetter("plan.precision"),
+    "model_seed": attrgetter("plan.model_seed"),
+    "data_seed": attrgetter("plan.data_seed"),
+    "horizon": attrgetter("plan.horizon"),
+    "steps": attrgetter("steps"),
+    "first_bad_step": attrgetter("first_bad_step"),
     "first_loss": lambda record: next(iter(_losses(record)), math.nan),
     "last_loss": lambda record: next(reversed(_losses(record)), math.nan),
     "max_loss": lambda record: max(_losses(record), default=math.nan),
-    "chance_loss": _of_record("chance_loss"),
+    "chance_loss": attrgetter("chance_loss"),
     "max_recorded_grad_norm": lambda record: max(
         filter(math.isfinite, record.trace.grad_norms), default=math.nan
     ),
-    "skipped_steps": _of_record("skipped_steps"),
-    "clipped_share": _of_record("clipped_share"),
+    "skipped_steps": attrgetter("skipped_steps"),
+    "clipped_share": attrgetter("clipped_share"),
     "peak_learning_rate": _of_effective("peak_learning_rate", math.nan),
     "autocast_dtype": _of_effective("autocast_dtype", None),
     "device": _of_effective("device", None),
-    "startup_s": _of_record("startup_s"),
-    "train_s": _of_record("train_s"),
-    "attempts": _of_record("attempts"),
-    "message": _of_record("message"),
+    "startup_s": attrgetter("startup_s"),
+    "train_s": attrgetter("train_s"),
+    "attempts": attrgetter("attempts"),
+    "message": attrgetter("message"),
     "ramp_from": lambda record: _or_nan(record.plan.ramp_from),
     "confirms": lambda record: _or_nan(record.plan.confirms),
     "bundle": lambda record: record.bundle or None,
-    **{each.name: _of_plan(each.name) for each in FURTHER},
+    **{each.name: attrgetter(f"plan.{each.name}") for each in FURTHER},
 }
 """Column of ``trials.csv`` -> what it holds of a record."""
-WHOLE = frozenset({"first_bad_step", *(each.name for each in FURTHER if each.is_whole)})
 COLUMNS = tuple(READERS)
+WHOLE = frozenset({"first_bad_step", *(each.name for each in FURTHER if each.is_whole)})
 REAL = frozenset(each.name for each in FURTHER if not each.is_whole)
 
 
