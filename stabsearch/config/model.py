@@ -130,7 +130,8 @@ class Budget(Part):
     trial_timeout: Duration = 1800.0
     """A trial that runs longer is ended and counted as lost (``30m``)."""
     trial_attempts: PositiveInt = 3
-    """How often a trial is started when its worker dies, before it is recorded as lost."""
+    """Workers that may die under a trial before it is recorded as lost; the end of a node does not count,
+    nor that of ``stabsearch run`` itself."""
     bridge_trials: NonNegativeInt = 0
     """Trials on the confirmed configuration that go on to four times the horizon (never past the full
     run): does it hold for longer? A failure past the horizon leaves the frontier as it is, and the

@@ -70,8 +70,14 @@ class TrialSource(Protocol):
         """Take the record of a trial."""
         ...
 
-    def lost(self, plan: TrialPlan, reason: str) -> None:
-        """Take note that a worker went away without a record; the plan may come back."""
+    def lost(self, plan: TrialPlan, reason: str, *, by_node: bool = False) -> None:
+        """Take note that a worker went away without a record; the plan may come back.
+
+        Args:
+            plan: what it was at.
+            reason: why it went away, as far as that is known.
+            by_node: it went with its whole node, or was taken away: nothing that the trial did.
+        """
         ...
 
 

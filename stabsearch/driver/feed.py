@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from ray import tune
+from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -15,6 +16,17 @@ from stabsearch.driver.interrupts import Interrupts
 from stabsearch.records import TrialPlan, TrialRecord
 
 Found = TypeVar("Found")
+WENT_AWAY = "the worker went away without a record"
+
+
+def is_of_node(error: BaseException | None) -> bool:
+    """Return whether a worker went with its node, as far as Ray can tell.
+
+    A node that is cut off or killed is first only not to be reached; that its workers died is said later.
+    """
+    if not isinstance(error, RayActorError):
+        return False
+    return error.preempted or isinstance(error, ActorUnavailableError) or "its node has died" in str(error)
 
 
 class Halted(BaseException):
@@ -91,20 +103,20 @@ class Feed(Searcher):  # type: ignore[misc]
         if self.in_flight.pop(trial_id, None):
             self._guarded(lambda: self._source.finished(record))
 
-    def lose(self, trial_id: str, reason: str) -> None:
+    def lose(self, trial_id: str, reason: str, *, by_node: bool = False) -> None:
         """Tell that a Tune trial ended without a record."""
         if trial_id in self.idle:  # its worker went away before it had work: that of the next plan may stay
             self.idle.discard(trial_id)
             self._may_idle = False
         plan = self.in_flight.pop(trial_id, None)
         if plan is not None:
-            self._guarded(lambda: self._source.lost(plan, reason))
+            self._guarded(lambda: self._source.lost(plan, reason, by_node=by_node))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Take note of the end of a Tune trial; one whose record was taken before is known already."""
-        self.lose(trial_id, "the worker went away without a record")
+        self.lose(trial_id, WENT_AWAY)
 
     def leave_if_asked(self) -> None:
         """Leave Tune when a signal came, the source failed, or only idle trials are left.
@@ -172,6 +184,11 @@ class NewestFirst(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, feed: Feed) -> None:
         super().__init__()
         self._feed = feed
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Tell why a worker went away; Tune asks the scheduler first, then tells the feed the bare fact."""
+        by_node = is_of_node(trial.get_pickled_error())
+        self._feed.lose(trial.trial_id, "its node went away" if by_node else WENT_AWAY, by_node=by_node)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether a Tune trial goes on: an idle one does until a plan wants its worker."""

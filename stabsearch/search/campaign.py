@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stabsearch.search.study import SweepStudy
 
 NEVER_TRAINED = frozenset({Outcome.CRASHED, Outcome.OOM, Outcome.LOST})
+NODES_PER_TRIAL = 10  # chosen: spot nodes come and go, but a trial that takes its node with it is given up
 CRASHES_IN_A_ROW = 3  # chosen: three trials that never trained are a fault of the set-up
 
 
@@ -177,14 +178,18 @@ class Campaign:
             self._seen.append(record)
             self._on_finished(self._study.labelled(record.plan.number))
 
-    def lost(self, plan: TrialPlan, reason: str) -> None:
-        """Start a plan again whose worker went away, or give it up after the last attempt."""
+    def lost(self, plan: TrialPlan, reason: str, *, by_node: bool = False) -> None:
+        """Start a plan again whose worker went away, or give it up after the last attempt.
+
+        Only what the trial itself may have caused uses up ``budget.trial_attempts``: not the end of this
+        process, and not that of a node, unless nodes keep dying under one trial.
+        """
         self._in_flight.pop(plan.number, None)
-        attempts = self._study.starts(plan.number)
-        if attempts < self._sweep.budget.trial_attempts:
+        losses = self._study.count_loss(plan.number, by_node=by_node)
+        if losses < (NODES_PER_TRIAL if by_node else self._sweep.budget.trial_attempts):
             self._waiting.append(plan)
             return
-        message = f"{reason}, {attempts} times"
+        message = f"{reason}, {losses} times"
         self.finished(
             TrialRecord(plan, Outcome.LOST, cause=Cause.UNKNOWN, message=message, started_at=time.time())
         )

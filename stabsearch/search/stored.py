@@ -18,6 +18,7 @@ from stabsearch.search.storage import JOURNAL, open_storage
 
 STUDY_NAME = "stabsearch"
 PLAN, RECORD, STARTS = "stabsearch.plan", "stabsearch.record", "stabsearch.starts"
+LOSSES, NODE_LOSSES = "stabsearch.losses", "stabsearch.node_losses"
 SQLITE = "sqlite:///"
 SWEEP_ID, SWEEP = "stabsearch.sweep_id", "stabsearch.sweep"
 

@@ -21,6 +21,8 @@ from stabsearch.records.hyperparameters import HYPERPARAMETERS
 from stabsearch.records.ramp import as_ramp
 from stabsearch.search.seeds import trial_seeds
 from stabsearch.search.stored import (
+    LOSSES,
+    NODE_LOSSES,
     PLAN,
     RECORD,
     STARTS,
@@ -162,15 +164,25 @@ class SweepStudy:
         plan = self._plan(number, {"learning_rate": high, **context.settings}, Stage.RAMP)
         return self._added(as_ramp(plan, low, high))
 
-    def count_start(self, number: int) -> int:
-        """Count a start of a trial, durably, and return how often it has been started."""
-        starts = self.starts(number) + 1
-        self._keep(number, STARTS, starts)
-        return starts
+    def count_start(self, number: int) -> None:
+        """Count a start of a trial, durably."""
+        self._count(number, STARTS)
 
     def starts(self, number: int) -> int:
         """Return how often a trial has been started."""
-        return int(self._storage.get_trial(self._trial_id(number)).user_attrs.get(STARTS, 0))
+        return self._counted(number, STARTS)
+
+    def count_loss(self, number: int, *, by_node: bool) -> int:
+        """Count that a trial's worker went away, durably, and return how often one went this way."""
+        return self._count(number, NODE_LOSSES if by_node else LOSSES)
+
+    def _count(self, number: int, name: str) -> int:
+        count = self._counted(number, name) + 1
+        self._keep(number, name, count)
+        return count
+
+    def _counted(self, number: int, name: str) -> int:
+        return int(self._storage.get_trial(self._trial_id(number)).user_attrs.get(name, 0))
 
     def tell(self, record: TrialRecord) -> bool:
         """Record a finished trial; False when it has a record already, which then stays.

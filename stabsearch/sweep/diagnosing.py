@@ -136,7 +136,7 @@ class _Once:
         """Keep its record."""
         self.record = record
 
-    def lost(self, plan: TrialPlan, reason: str) -> None:
+    def lost(self, plan: TrialPlan, reason: str, *, by_node: bool = False) -> None:
         """Start it again, or give it up."""
         self._attempts -= 1
         if self._attempts > 0:

@@ -130,6 +130,7 @@ class WorkerConformance(DriverConformance):
     def test_a_trial_whose_worker_went_away_is_started_again(self, drive: Drive, number: int) -> None:
         """Ended, killed or hung past its limit: it is lost once, and its next start gives the record."""
         assert drive.source.starts[number] >= 2
+        assert drive.source.by_node[number] == 0
         assert drive.outcomes(number) == [Outcome.STABLE]
 
 

@@ -69,6 +69,8 @@ class ScriptedSource:
         self._attempts = attempts
         self.starts: Counter[int] = Counter()
         """Starts per trial number."""
+        self.by_node: Counter[int] = Counter()
+        """Losses with a whole node per trial number."""
         self.records: list[TrialRecord] = []
         """Every record that came, in order."""
         self.given_up: list[TrialPlan] = []
@@ -90,7 +92,8 @@ class ScriptedSource:
         """Keep the record."""
         self.records.append(record)
 
-    def lost(self, plan: TrialPlan, reason: str) -> None:
+    def lost(self, plan: TrialPlan, reason: str, *, by_node: bool = False) -> None:
         """Hand the plan out once more, or give it up."""
+        self.by_node[plan.number] += by_node
         again = self.starts[plan.number] < self._attempts
         (self._waiting if again else self.given_up).append(plan)

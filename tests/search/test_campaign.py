@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
 from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
+from stabsearch.search.campaign import NODES_PER_TRIAL
 from stabsearch.testing.records import breaks_above, record_of
 from stabsearch.testing.scripted import ScriptedDriver
 
@@ -143,6 +144,40 @@ def test_a_trial_lost_once_keeps_its_plan() -> None:
     driver.run(watched.campaign)
     assert len({plan for plan in driver.started if plan.number == 1}) == 1
     assert watched.study.raw_records[1].attempts == 2
+
+
+def test_what_a_trial_did_not_cause_uses_up_no_attempt() -> None:
+    """Four ends of the whole process and four of its nodes, and its two attempts are still there."""
+    storage, sweep = InMemoryStorage(), sweep_of(trials=4, budget={"trial_attempts": 2})
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            ScriptedDriver(record_of, interrupt_after=0).run(Watched(sweep, storage, required=0).campaign)
+    watched = Watched(sweep, storage, required=0)
+    for _ in range(4):
+        watched.campaign.lost(next_of(watched), "its node went away", by_node=True)
+    watched.campaign.lost(next_of(watched), "gone")
+    ScriptedDriver(record_of).run(watched.campaign)
+    assert (watched.study.raw_records[0].outcome, watched.study.raw_records[0].attempts) == (
+        Outcome.STABLE,
+        10,
+    )
+
+
+def test_a_trial_under_which_nodes_keep_dying_is_given_up() -> None:
+    """It may be what kills them; its record says how many."""
+    watched = Watched(sweep_of(trials=4), required=0)
+    for _ in range(NODES_PER_TRIAL):
+        assert watched.study.raw_records == []
+        watched.campaign.lost(next_of(watched), "its node went away", by_node=True)
+    (lost,) = watched.study.raw_records
+    assert (lost.outcome, lost.message) == (Outcome.LOST, f"its node went away, {NODES_PER_TRIAL} times")
+
+
+def next_of(watched: Watched) -> TrialPlan:
+    """Return the campaign's next plan, started."""
+    plan = watched.campaign.next_plan()
+    assert plan is not None
+    return plan
 
 
 def test_the_wall_clock_lets_nothing_new_start() -> None:
