@@ -16,8 +16,10 @@ from stabsearch.capture.manifest import MANIFEST, Manifest, MicroBatchRef, read_
 from stabsearch.capture.micro_batch import MicroBatch, RngState
 from stabsearch.capture.tree import put_together
 from stabsearch.errors import UserError
+from stabsearch.records.plain_json import MAX_BYTES
 
 WEIGHTS, INITIAL, BATCH = "weights.safetensors", "initial.safetensors", "batch.safetensors"
+FILES = frozenset({WEIGHTS, INITIAL, BATCH})
 _CHUNK = 1 << 20
 
 
@@ -97,15 +99,19 @@ def read_bundle(folder: Path) -> Bundle:
     """
     path = folder / MANIFEST
     try:
-        manifest = read_manifest(path.read_text(encoding="utf-8"), str(path))
+        manifest = read_manifest(_text(path), str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"no bundle at {folder}: {MANIFEST} is missing",
                         "give a folder such as runs/<name>/bad_batches/0007") from None  # fmt: skip
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}", "capture it again") from None
+    if len(manifest.files) > len(FILES):
+        raise _damaged(path, f"it lists {len(manifest.files)} files")
     for name, digest in manifest.files.items():
         file = folder / name
-        if Path(name).name != name or not file.is_file():
+        if name not in FILES:  # nothing outside of the folder is ever opened
+            raise _damaged(path, f"it lists {name[:60]!r}, which no bundle has")
+        if not file.is_file():
             raise _damaged(file, "it is missing")
         if _sha256(file) != digest:
             raise _damaged(file, "its checksum differs from the one in bundle.json")
@@ -113,6 +119,19 @@ def read_bundle(folder: Path) -> Bundle:
         if name not in manifest.files:
             raise _damaged(path, f"it lists no {name}")
     return Bundle(folder, manifest)
+
+
+def _text(path: Path) -> str:
+    """Return a manifest's text.
+
+    Raises:
+        OSError: it is not there, or no plain file of a size that a manifest may have.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        raise OSError("not a plain file")
+    if path.stat().st_size > MAX_BYTES:
+        raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
+    return path.read_text(encoding="utf-8")
 
 
 def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

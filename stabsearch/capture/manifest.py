@@ -10,6 +10,7 @@ from typing import Any
 
 from stabsearch.capture.typed import typed
 from stabsearch.errors import UserError
+from stabsearch.records.plain_json import parse_json
 
 MANIFEST = "bundle.json"
 FORMAT = "stabsearch-bundle"
@@ -185,8 +186,8 @@ def read_manifest(text: str, place: str) -> Manifest:
         UserError: no JSON, no bundle, another version's, or a field is missing, unknown or of another type.
     """
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise _damaged(place, error) from None
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise UserError(f"{place} describes no bundle", "give a folder below bad_batches/")
@@ -199,7 +200,7 @@ def read_manifest(text: str, place: str) -> Manifest:
     try:
         manifest = typed(Manifest, _with_new_fields(data) if version == 1 else data)
         _check(manifest)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise _damaged(place, error) from None
     return manifest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from stabsearch.capture.manifest import MANIFEST
+from stabsearch.records.plain_json import read_json
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class BundleStore:
     def _there(self) -> Iterator[tuple[Path, str]]:
         for manifest in sorted(self.folder.glob(f"*/{MANIFEST}")):
             try:
-                yield manifest.parent, json.loads(manifest.read_text(encoding="utf-8"))["signature"]
+                yield manifest.parent, str(read_json(manifest)["signature"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # a damaged bundle keeps nothing; whoever replays it is told
 

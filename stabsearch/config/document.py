@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -25,6 +26,11 @@ PLAIN_SCALARS = {
     ),
 }
 """What an unquoted scalar is read as (YAML 1.2.2, section 10.3.2); anything else is text."""
+MAX_BYTES = 1 << 20  # chosen: a sweep with every key explained has 20 kB
+MAX_DEPTH = 32  # chosen: a sweep has five levels, and a model's configuration inside of it a few more
+MAX_VALUES = 50_000
+"""Keys and values of a document, aliases written out. Chosen: a sweep has some hundred."""
+MAX_DIGITS = 30  # chosen: no setting has more, and Python refuses to print numbers of thousands
 
 
 @dataclass(frozen=True)
@@ -55,29 +61,63 @@ def parse(text: str) -> Document:
     """Return the one document of a YAML text.
 
     Raises:
-        NotYamlError: bad syntax, a key given twice, an alias inside itself, an unknown tag.
+        NotYamlError: bad syntax, a key given twice, an alias inside itself, an unknown tag, or a document
+            that is too long, too deep or too large once its aliases are written out.
     """
+    if len(text) > MAX_BYTES:
+        raise NotYamlError(*TOO_LONG)
     try:
         loader = _CoreLoader(text)
         root = loader.get_single_node()
         if root is None:
             return Document(None, None)
-        _refuse_repeated_keys(root, ())
+        _check_parts(root)
         return Document(root, loader.construct_document(root))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise NotYamlError(f"not YAML: character {chr(error.character)!r}", "remove it", line) from None
     except yaml.YAMLError as error:
         raise _not_yaml(error) from None
-    except RecursionError:
-        raise NotYamlError("nested too deeply", "a sweep needs five levels at most") from None
+
+
+TOO_LONG = (f"longer than {MAX_BYTES >> 20} MiB", "a sweep is a page of settings: is it the right file?")
+"""Problem and hint of a text that is not even looked at."""
 
 
 class _CoreLoader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2 and no other types than JSON has."""
+    """SafeLoader with the scalars of YAML 1.2 and no other types than JSON has, within limits."""
 
     yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
     yaml_constructors: ClassVar[dict[str | None, Any]] = {}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._num_nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node, which is refused before what stands inside of it is read."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        self._num_nodes += 1
+        if self._num_nodes > MAX_VALUES:
+            raise _too_large(mark)
+        if self._depth == MAX_DEPTH:
+            raise _too_deep(mark)
+        self._depth += 1
+        try:
+            node: yaml.Node | None = super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+        return node
+
+
+def _too_deep(mark: yaml.Mark) -> NotYamlError:
+    problem = f"nested more than {MAX_DEPTH} levels deep"
+    return NotYamlError(problem, "a sweep needs five levels", mark.line + 1, mark.column + 1)
+
+
+def _too_large(mark: yaml.Mark) -> NotYamlError:
+    problem = f"more than {MAX_VALUES:,} values, aliases written out"
+    return NotYamlError(problem, "write what is needed, without aliases (*)", mark.line + 1, mark.column + 1)
 
 
 def _scalar(convert: Callable[[str], Any], what: str) -> Callable[[_CoreLoader, yaml.ScalarNode], Any]:
@@ -86,13 +126,19 @@ def _scalar(convert: Callable[[str], Any], what: str) -> Callable[[_CoreLoader, 
             return convert(str(loader.construct_scalar(node)))
         except (ValueError, KeyError):
             raise yaml.constructor.ConstructorError(
-                None, None, f"{node.value!r} is not {what}", node.start_mark
+                None, None, f"{_short(node.value)!r} is not {what}", node.start_mark
             ) from None
 
     return construct
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError
     return int(text, 0 if text[:2] in {"0o", "0x"} else 10)
 
 
@@ -114,25 +160,50 @@ _CoreLoader.add_constructor(_NULL, _scalar(lambda text: None, "null"))
 _CoreLoader.add_constructor(
     _BOOL, _scalar(lambda text: {"true": True, "false": False}[text.lower()], "true or false")
 )
-_CoreLoader.add_constructor(_INT, _scalar(_integer, "a whole number"))
+_CoreLoader.add_constructor(_INT, _scalar(_integer, f"a whole number of at most {MAX_DIGITS} digits"))
 _CoreLoader.add_constructor(_FLOAT, _scalar(_float, "a number"))
 
 
-def _refuse_repeated_keys(node: yaml.Node, above: tuple[int, ...], seen: set[int] | None = None) -> None:
-    seen = set() if seen is None else seen
+class _Extent(NamedTuple):
+    """How many values a node stands for and how deep they go, its aliases written out."""
+
+    size: int = 1
+    depth: int = 1
+
+
+def _check_parts(root: yaml.Node) -> None:
+    """Refuse keys given twice, aliases inside themselves, and a few lines that stand for millions."""
+    _extent(root, frozenset(), {})
+
+
+def _extent(node: yaml.Node, above: frozenset[int], known: dict[int, _Extent]) -> _Extent:
+    """Return how far a node goes.
+
+    Args:
+        node: the node.
+        above: those around it.
+        known: what is known of nodes that were looked at before.
+    """
+    mark = node.start_mark
     if id(node) in above:
-        mark = node.start_mark
         raise NotYamlError(
             "an alias stands inside its own anchor", "remove it", mark.line + 1, mark.column + 1
         )
-    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-        return
-    seen.add(id(node))
+    if id(node) in known or not isinstance(node, yaml.CollectionNode):
+        return known.get(id(node), _Extent())
     if isinstance(node, yaml.MappingNode):
         _refuse_repeats_here(node)
-    for child in node.value:
-        for part in child if isinstance(child, tuple) else (child,):
-            _refuse_repeated_keys(part, (*above, id(node)), seen)
+    parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+    inside = [_extent(part, above | {id(node)}, known) for part in parts]
+    extent = _Extent(
+        1 + sum(each.size for each in inside), 1 + max((each.depth for each in inside), default=0)
+    )
+    if extent.size > MAX_VALUES:
+        raise _too_large(mark)
+    if extent.depth > MAX_DEPTH:
+        raise _too_deep(mark)
+    known[id(node)] = extent
+    return extent
 
 
 def _refuse_repeats_here(node: yaml.MappingNode) -> None:

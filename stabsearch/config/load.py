@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from stabsearch.config.document import Document, NotYamlError, parse
+from stabsearch.config.document import MAX_BYTES, TOO_LONG, Document, NotYamlError, parse
 from stabsearch.config.model import Sweep
 from stabsearch.config.overrides import apply_overrides, parse_override
 from stabsearch.config.paths import resolve_paths
@@ -42,7 +42,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> LoadedSweep:
         UserError: anything wrong with the file or an override. Of several problems the first by
             line is told, with the number of the others.
     """
-    document = _document(path)
+    document = read_document(path)
     given = tuple(parse_override(text) for text in overrides)
     data = apply_overrides(document.data, given)
     source = Source(str(path), document.root, given)
@@ -73,7 +73,12 @@ def _first(problems: list[UserError], source: Source) -> UserError:
     return source.error(first)
 
 
-def _document(path: Path) -> Document:
+def read_document(path: Path) -> Document:
+    """Return a file as a YAML mapping, not yet looked at as a sweep.
+
+    Raises:
+        UserError: it cannot be read, or is no mapping; with file and line.
+    """
     try:
         document = parse(_text(path))
     except NotYamlError as error:
@@ -96,7 +101,11 @@ def _text(path: Path) -> str:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a sweep file", _sweep_inside(path))
     try:
-        return path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # a device or a dump of gigabytes is no sweep
+        if len(content) > MAX_BYTES:
+            raise NotYamlError(*TOO_LONG)
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", _near(path)) from None
     except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from stabsearch.frontier import Answer, Confirmation, Frontier, Recommendation, 
 from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Context, TrialRecord
 from stabsearch.records.frame import trials_frame
+from stabsearch.records.plain_json import read_json
 from stabsearch.report.findings import Findings
 from stabsearch.report.html import report_html
 from stabsearch.report.markdown import FRONTIER_PICTURE, report_markdown
@@ -115,13 +116,17 @@ def read_answer(folder: Path) -> Answer:
         UserError: there is none, or it was written by a version this one does not read.
     """
     content = _read_frontier_file(folder)
-    return answer_from_json(content["answer"])
+    try:
+        return answer_from_json(content["answer"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(f"{folder / FRONTIER_FILE}: holds no answer: {problem}", _REBUILD) from None
 
 
 def _read_frontier_file(folder: Path) -> dict[str, Any]:
     path = folder / FRONTIER_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", "the folder of a sweep that has run is needed") from None
     except (ValueError, OSError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stabsearch.errors import UserError
 from stabsearch.frontier import Frontier
 from stabsearch.frontier.hints import PriorHint, earlier_hints, sharpness_hints
+from stabsearch.records.plain_json import read_json
 
 if TYPE_CHECKING:
     from stabsearch.sweep.prepared import Prepared
@@ -31,19 +31,19 @@ def hints_of_earlier(path: str | None) -> tuple[PriorHint, ...]:
         return ()
     file = Path(path) / "frontier.json" if Path(path).is_dir() else Path(path)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        frontier = Frontier.from_json(content.get("frontier", content))  # a sweep's file holds its answer too
+        content = read_json(file)
+        hints = earlier_hints(Frontier.from_json(content.get("frontier", content)))  # beside a sweep's answer
     except OSError as error:
         raise UserError(
             f"no frontier to read at {file}: {error.strerror}",
             "give a sweep's folder or its frontier.json",
             key=KEY,
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
+        why = str(error).partition("\n")[0]
         raise UserError(
-            f"{file} holds no frontier: {error}", "give the frontier.json of a sweep", key=KEY
+            f"{file} holds no frontier: {why}", "give the frontier.json of a sweep", key=KEY
         ) from None
-    hints = earlier_hints(frontier)
     if not hints:
         raise UserError(f"no context of {file} has a frontier inside its range", "leave it out", key=KEY)
     return tuple(hints)

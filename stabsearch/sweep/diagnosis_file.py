@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stabsearch.frontier.answer import Verdict
+from stabsearch.records.plain_json import read_json
 
 if TYPE_CHECKING:
     from stabsearch.forensics.diagnosis import Diagnosis
@@ -28,7 +29,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> dict[str, Any]:
 def stored_diagnosis(folder: Path) -> dict[str, Any] | None:
     """Return the diagnosis that lies beside a sweep's results, None when there is none."""
     try:
-        data: dict[str, Any] = json.loads((folder / DIAGNOSIS).read_text(encoding="utf-8"))
+        data: dict[str, Any] = read_json(folder / DIAGNOSIS)
     except (OSError, ValueError):
         return None
     return data

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stabsearch.errors import UserError
+from stabsearch.records.plain_json import parse_json
 from stabsearch.task.labels import LABEL_KEY, is_missing
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def as_list(value: Any) -> list[Any] | None:
     """Return the list that one cell holds, or that is in it as JSON; None where there is none."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = parse_json(value)
+        except ValueError:
             return None
     if isinstance(value, np.ndarray):
         value = value.tolist()

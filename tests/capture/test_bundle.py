@@ -172,7 +172,7 @@ def test_a_file_outside_of_the_folder_is_not_read(folder: Path, name: str) -> No
     """Names in the manifest are names, never paths."""
     (folder.parent / "outside").write_text("secret")
     tampered(folder, lambda data: data["files"].update({name: "0" * 64}))
-    assert "is damaged: it is missing" in refused(folder)
+    assert f"is damaged: it lists {name!r}, which no bundle has" in refused(folder)
 
 
 class Planted:

@@ -66,7 +66,7 @@ def test_anchors_and_merged_keys_work() -> None:
         ("? [1]\n: 2", 1, "found unhashable key"),
         ("a: \x00", 1, r"character '\x00'"),
         ("a: 1\n---\nb: 1", 2, "found another document"),
-        ("[" * 2000, 0, "nested too deeply"),
+        ("[" * 2000, 1, "nested more than 32 levels deep"),
     ],
 )
 def test_what_is_no_plain_document_is_refused_with_its_line(text: str, line: int, problem: str) -> None:
