@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: install demo test test-fast check format docs minilm real clean
+.PHONY: install demo test test-fast check check-deploy format docs minilm real clean
 
 install: $(VENV)/.installed
 demo: $(VENV)/.installed
@@ -23,11 +23,23 @@ test: $(VENV)/.installed-test
 test-fast: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not cli"
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev check-deploy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Linters and schemas over docker/; all of them lie in their packages, nothing is downloaded.
+check-deploy: $(VENV)/.installed-dev
+	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.launcher
+	$(BIN)/shellcheck docker/*.sh docker/postgres/*.sh
+	$(BIN)/yamllint --strict --config-file docker/.yamllint docker
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.compose-spec docker/compose.yaml docker/compose.gpu.yaml
+	$(BIN)/check-jsonschema -q --schemafile docker/kuberay/schema/rayjob.json docker/kuberay/rayjob.yaml
+	$(BIN)/check-jsonschema -q --schemafile docker/kuberay/schema/raycluster.json docker/kuberay/raycluster.yaml
+	$(BIN)/check-jsonschema -q --schemafile "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("ray").submodule_search_locations[0])')/autoscaler/ray-schema.json" docker/ray-cluster.yaml
+	$(BIN)/kubernetes-validate --strict --quiet docker/kuberay/core.yaml
+	$(BIN)/python docker/kuberay/check_pods.py docker/kuberay/rayjob.yaml docker/kuberay/raycluster.yaml
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
