@@ -13,12 +13,16 @@ import typer
 from stabsearch.cli.check import check
 from stabsearch.cli.diagnose import diagnose
 from stabsearch.cli.init import init
+from stabsearch.cli.jobs import jobs
+from stabsearch.cli.logs import logs
 from stabsearch.cli.recommend import recommend
 from stabsearch.cli.replay import replay
 from stabsearch.cli.report import report
 from stabsearch.cli.run import run
 from stabsearch.cli.schema import schema
 from stabsearch.cli.status import status
+from stabsearch.cli.stop import stop
+from stabsearch.cli.submit import submit
 from stabsearch.cli.ui import ui
 from stabsearch.errors import ExitCode, UserError
 from stabsearch.version import __version__
@@ -50,7 +54,9 @@ def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
     return run_command
 
 
-for _command in (init, check, run, status, report, recommend, diagnose, replay, ui, schema):
+for _command in (
+    init, check, run, status, report, recommend, diagnose, replay, ui, schema, submit, jobs, logs, stop,
+):  # fmt: skip
     app.command()(_ended_well(_command))
 
 

@@ -16,3 +16,15 @@ Overrides = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+JobAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="Job server of the cluster: http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS or RAY_ADDRESS, "
+        "else a cluster on this machine.",
+    ),
+]
+JobId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the job, or the name of its sweep for the latest one.")
+]

@@ -42,15 +42,24 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> LoadedSweep:
         UserError: anything wrong with the file or an override. Of several problems the first by
             line is told, with the number of the others.
     """
+    loaded = load_as_written(path, overrides)
+    try:
+        return LoadedSweep(resolve_paths(loaded.sweep, path.parent), loaded.source)
+    except UserError as error:
+        raise loaded.source.error(error) from None
+
+
+def load_as_written(path: Path, overrides: Sequence[str] = ()) -> LoadedSweep:
+    """Return the sweep of a file with its paths as they stand there: they may be those of another machine.
+
+    Raises:
+        UserError: as of ``load_sweep``, but for paths.
+    """
     document = read_document(path)
     given = tuple(parse_override(text) for text in overrides)
     data = apply_overrides(document.data, given)
     source = Source(str(path), document.root, given)
-    sweep = _validated(data, source)
-    try:
-        return LoadedSweep(resolve_paths(sweep, path.parent), source)
-    except UserError as error:
-        raise source.error(error) from None
+    return LoadedSweep(_validated(data, source), source)
 
 
 def _validated(data: Any, source: Source) -> Sweep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ NOT_IDENTITY: tuple[KeyPath, ...] = (
     ("tracking",),
 )
 """What may change between two runs of the same sweep: where and how much, never what is measured."""
+_UNPACKED = re.compile(r"^.*/_ray_pkg_[0-9a-f]+(?=/|$)")
 
 
 def resolved_text(sweep: Sweep) -> str:
@@ -40,9 +42,12 @@ def resolved_text(sweep: Sweep) -> str:
         f"# The sweep as stabsearch {__version__} ran it: every default written out, input paths absolute.\n"
         "# A record, not an input: change the sweep it was made from.\n"
     )
-    return header + yaml.dump(
-        _plain(sweep.model_dump()), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31
-    )
+    return header + data_text(sweep.model_dump())
+
+
+def data_text(data: Any) -> str:
+    """Return the data of a sweep as YAML."""
+    return yaml.dump(_plain(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31)
 
 
 def identity(sweep: Sweep) -> dict[str, Any]:
@@ -55,7 +60,16 @@ def identity(sweep: Sweep) -> dict[str, Any]:
         del part[last]
     # however many GPUs there are: more processes make a larger batch
     data["resources"]["processes_per_trial"] = sweep.resources.num_processes
-    return dict(data)
+    return {name: _without_place(part) for name, part in data.items()}
+
+
+def _without_place(value: Any) -> Any:
+    """Return data without the folder that Ray unpacked a job's files into, another one for every job."""
+    if isinstance(value, dict):
+        return {name: _without_place(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_place(item) for item in value]
+    return _UNPACKED.sub("<package>", value) if isinstance(value, str) else value
 
 
 def difference(old: Sweep, new: Sweep) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from stabsearch.config import Sweep
-from stabsearch.config.load import load_sweep
+from stabsearch.config.load import load_as_written
 from stabsearch.config.write import difference, resolved_text
 from stabsearch.errors import UserError
 
@@ -57,7 +57,7 @@ class SweepFolder:
         if self.resume == "never":
             hint = "choose another name, or --resume auto to go on with it"
             raise UserError(f"{self.path} holds a sweep already", hint, key=("name",))
-        there = load_sweep(self.path / RESOLVED).sweep
+        there = load_as_written(self.path / RESOLVED).sweep  # its files may be where a job had them
         changed = difference(there, self.sweep)
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
