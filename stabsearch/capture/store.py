@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,7 +70,8 @@ class BundleStore:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("w") as lock:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # never through a link
+        with os.fdopen(os.open(self.folder / ".lock", flags, 0o666), "r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             for left in self.folder.glob(".*.part"):  # a writer that was killed
                 shutil.rmtree(left, ignore_errors=True)

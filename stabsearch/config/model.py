@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from stabsearch.config.address import SECRET_ARGUMENTS, STUDY, TRACKING, hidden
 from stabsearch.config.gpus import visible_gpus
 from stabsearch.config.part import Part, Text, wrong
 from stabsearch.config.peft import Peft
@@ -88,6 +89,8 @@ class Training(Part):
                 raise wrong(
                     f"the sweep sets {name} itself", f"remove it here; it belongs at {place}", (name,)
                 )
+            if name in SECRET_ARGUMENTS:
+                raise wrong("a sweep is written down, and keeps no tokens", "set HF_TOKEN instead", (name,))
         return data
 
     @model_validator(mode="after")
@@ -230,15 +233,17 @@ class Resources(Part):
 class Study(Part):
     """Where the trials are recorded: the source of truth."""
 
-    storage: Text | None = None
-    """Database URL (``postgresql://...``); default: ``study.journal`` in the sweep's folder."""
+    storage: Annotated[Text, AfterValidator(hidden(STUDY))] | None = None
+    """Database URL (``postgresql://...``); default: ``study.journal`` in the sweep's folder. A password in
+    it is written nowhere: to read the results it is taken from ``STABSEARCH_STUDY_PASSWORD``."""
 
 
 class Tracking(Part):
     """The MLflow mirror of the study."""
 
-    uri: Text | None = None
-    """Tracking server; default: ``mlflow.db`` in the sweep's folder. ``none``: no tracking."""
+    uri: Annotated[Text, AfterValidator(hidden(TRACKING))] | None = None
+    """Tracking server; default: ``mlflow.db`` in the sweep's folder. ``none``: no tracking. A password in
+    it is written nowhere: later it is taken from ``STABSEARCH_TRACKING_PASSWORD``."""
     experiment: Text = "stabsearch"
     """MLflow experiment that the sweep's run is put into."""
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stabsearch.config.address import without_password
 from stabsearch.config.document import NotYamlError, parse
 from stabsearch.errors import KeyPath, UserError, dotted
 
@@ -37,7 +38,7 @@ def parse_override(text: str) -> Override:
     >>> parse_override("search.warmup[0]=5").key
     ('search', 'warmup', 0)
     """
-    place = f"--set {' '.join(text.split())}"
+    place = f"--set {without_password(' '.join(text.split()))}"
     name, equals, value = text.partition("=")
     name = name.strip()
     if not equals:

@@ -100,7 +100,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole: whoever reads it sees the old content or the new, nothing between."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
+        part.unlink(missing_ok=True)
+        with part.open("xb") as stream:  # which follows no link
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

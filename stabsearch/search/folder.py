@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from stabsearch.config import Sweep
 from stabsearch.config.load import load_as_written
 from stabsearch.config.write import difference, resolved_text
 from stabsearch.errors import UserError
+from stabsearch.search.journal import WAY_OUT
 
 Resume = Literal["auto", "must", "never"]
 RESOLVED = "sweep.resolved.yaml"
@@ -57,6 +60,8 @@ class SweepFolder:
         if self.resume == "never":
             hint = "choose another name, or --resume auto to go on with it"
             raise UserError(f"{self.path} holds a sweep already", hint, key=("name",))
+        if not (self.path / RESOLVED).is_file():
+            raise UserError(f"{self.path / RESOLVED} is no plain file", WAY_OUT)
         there = load_as_written(self.path / RESOLVED).sweep  # its files may be where a job had them
         changed = difference(there, self.sweep)
         if changed:
@@ -79,34 +84,55 @@ class SweepFolder:
 
     @contextmanager
     def locked(self) -> Iterator[Path]:
-        """Hold the folder for one driver; a dead process does not hold it.
-
-        Raises:
-            UserError: another driver is at work here; names its process and host.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("a+")
-        except OSError as error:
-            raise UserError(f"cannot write into {self.path}: {error.strerror}", "choose another output_dir",
-                            key=("output_dir",)) from None  # fmt: skip
-        with lock:
-            if not _held(lock):
-                lock.seek(0)
-                owner = lock.read().strip() or "another process"
-                raise UserError(
-                    f"{self.path} is in use by {owner}", "wait for it, or stop it first"
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
+        """Hold the folder for one driver, and return its path; raises as the function of this name does."""
+        with locked(self.path):
             yield self.path
 
     def write_resolved(self) -> None:
         """Save the sweep as it was understood, beside its results."""
         part = self.path / f".{RESOLVED}.part"
-        part.write_text(resolved_text(self.sweep), encoding="utf-8")
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8") as file:  # which follows no link
+            file.write(resolved_text(self.sweep))
         part.replace(self.path / RESOLVED)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a sweep's folder for one process that writes; a dead process does not hold it.
+
+    Raises:
+        UserError: another one is at work here; names its process and host.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _own_file(path / LOCK)
+    except OSError as error:
+        raise UserError(f"cannot write into {path}: {error.strerror or error}", "choose another output_dir",
+                        key=("output_dir",)) from None  # fmt: skip
+    with lock:
+        if not _held(lock):
+            lock.seek(0)
+            owner = lock.read(200).strip() or "another process"
+            raise UserError(f"{path} is in use by {owner}", "wait for it, or stop it first") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def _own_file(path: Path) -> TextIO:
+    """Open a file that is to be written, new or a plain one: never through a link or into a pipe.
+
+    Raises:
+        OSError: something else is there.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{path.name} is no plain file")
+    return os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
 
 
 def _held(lock: TextIO) -> bool:
@@ -126,9 +152,9 @@ def _held(lock: TextIO) -> bool:
 def is_locked(path: Path) -> bool:
     """Return whether a driver is at work in a sweep's folder on this machine."""
     lock = path / LOCK
-    if not lock.exists():
+    if not lock.is_file():
         return False
-    with lock.open("r") as file:
+    with lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -29,11 +29,10 @@ from stabsearch.search.stored import (
     STUDY_NAME,
     SWEEP,
     SWEEP_ID,
+    VOID,
     records_in,
     unfinished_in,
 )
-
-VOID = "stabsearch.void"
 
 SamplerFor = Callable[[int, Callable[[Sequence[FrozenTrial]], "list[float | None]"]], BaseSampler]
 """Trial number, evidence of given trials -> sampler."""

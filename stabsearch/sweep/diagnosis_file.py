@@ -21,7 +21,9 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> dict[str, Any]:
     """Return the diagnosis as JSON data, having put it beside the sweep's other results."""
     data = diagnosis.to_json()
     part = folder / f".{DIAGNOSIS}.part"
-    part.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.unlink(missing_ok=True)
+    with part.open("x", encoding="utf-8") as file:  # which follows no link
+        file.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
     part.replace(folder / DIAGNOSIS)
     return data
 

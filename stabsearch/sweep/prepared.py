@@ -20,7 +20,6 @@ from stabsearch.frontier.confirming import Confirming
 from stabsearch.frontier.hints import PriorHint, hint_from_json
 from stabsearch.frontier.terms import Terms
 from stabsearch.frontier.verdict import MIN_TRIALS
-from stabsearch.records import Context
 from stabsearch.search.campaign import Stages
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.beforehand import hints_of_earlier
@@ -126,15 +125,34 @@ class Prepared:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Prepared:
-        """Return what ``to_json`` took apart."""
-        resolved: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data["resolved"].items()
-        }
-        resolved["contexts"] = tuple(Context(*context) for context in resolved["contexts"])
-        hints = tuple(map(hint_from_json, data["hints"]))
-        sweep, chance_loss = Sweep.model_validate(data["sweep"]), data.get("chance_loss")
-        packing = Packing.from_json(data["packing"]) if data.get("packing") else None
-        return cls(sweep, Resolved(**resolved), hints=hints, chance_loss=chance_loss, packing=packing)
+        """Return what ``to_json`` took apart.
+
+        Raises:
+            UserError: the study holds something else.
+        """
+        from pydantic import TypeAdapter
+
+        try:
+            resolved = TypeAdapter(Resolved).validate_python(data["resolved"])
+            hints = tuple(map(hint_from_json, data["hints"]))
+            sweep = Sweep.model_validate(data["sweep"])
+            chance_loss = TypeAdapter(float | None).validate_python(data.get("chance_loss"))
+            packing = Packing.from_json(data["packing"]) if data.get("packing") else None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"the sweep that the study holds is damaged: {_said(error)}",
+                "restore the study from a backup, or start anew under another name",
+            ) from None
+        return cls(sweep, resolved, hints=hints, chance_loss=chance_loss, packing=packing)
+
+
+def _said(error: Exception) -> str:
+    """Return an error on one line; of pydantic's, the first field and what is wrong with it."""
+    details = getattr(error, "errors", None)
+    if callable(details):
+        first = details()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "auto") -> Prepared:

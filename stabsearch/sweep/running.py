@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stabsearch.config import Sweep
+from stabsearch.config.address import without_password
 from stabsearch.config.load import LoadedSweep, load_sweep
 from stabsearch.config.paths import resolve_paths
 from stabsearch.config.source import Source
@@ -69,7 +70,8 @@ def run_sweep(
         prepared = checked(loaded, is_begun=folder.holds_a_sweep)
         make_tracker(prepared.sweep, "", folder.path).check()
         with folder.locked():
-            return _run(prepared, folder, view_for or _nothing_shown, command or " ".join(sys.argv))
+            typed = without_password(command or " ".join(sys.argv))
+            return _run(prepared, folder, view_for or _nothing_shown, typed)
 
 
 def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
@@ -153,6 +155,7 @@ def _driven(prepared: Prepared, campaign: Campaign) -> tuple[Any, BaseException 
 
 
 def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
+    from stabsearch.search.readable import readable
     from stabsearch.search.samplers import make_sampler, sampler_seed
     from stabsearch.search.storage import open_storage
     from stabsearch.search.stored import study_name
@@ -172,10 +175,12 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
         )  # fmt: skip
 
     url = sweep.study.storage
-    study = SweepStudy(
-        open_storage(folder, url), space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
-        rules=sweep.outcomes, name=study_name(sweep.name, url),
-    )  # fmt: skip
+    storage = open_storage(folder, url)
+    with readable(str(folder)):
+        study = SweepStudy(
+            storage, space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
+            rules=sweep.outcomes, name=study_name(sweep.name, url),
+        )  # fmt: skip
     return study
 
 

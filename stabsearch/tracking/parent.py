@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Param, RunTag
 
+from stabsearch.config.address import without_password
 from stabsearch.tracking.experiment import tagged_runs
 from stabsearch.tracking.layout import SOURCE_TAG, SWEEP_TAG, UID_TAG, VERSION_TAG, as_text, full_run_params
 from stabsearch.tracking.note import sweep_note
-from stabsearch.tracking.store import without_password
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlflow.exceptions import MlflowException
 
-from stabsearch.tracking.store import without_password
+from stabsearch.config.address import without_password
 
 _MAX_CHARACTERS = 200  # chosen: one line that a terminal shows in two
 _PASSING = frozenset({408, 425, 429})  # too slow, too early, too many: the request itself was right

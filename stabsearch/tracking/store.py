@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stabsearch.config.address import in_full, without_password
 from stabsearch.errors import UserError
 
 NO_TRACKING = "none"
@@ -30,7 +30,7 @@ def store_uri(uri: str | None, folder: Path) -> str:
         return f"{_SQLITE}{(folder / DATABASE_NAME).resolve()}"
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).resolve()}"
-    return uri.rstrip("/")
+    return in_full(uri, _KEY).rstrip("/")
 
 
 def artifact_location(uri: str, folder: Path) -> str | None:
@@ -47,15 +47,6 @@ def artifact_location(uri: str, folder: Path) -> str | None:
 def is_server(uri: str) -> bool:
     """True when the store is reached through a tracking server, not as a database."""
     return urlsplit(uri).scheme in {"http", "https"} or uri.startswith("databricks")
-
-
-def without_password(text: str) -> str:
-    """Return the text with every ``user:password@`` of an address hidden.
-
-    >>> without_password("postgresql://ada:secret@db/mlflow")
-    'postgresql://***@db/mlflow'
-    """
-    return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 def run_url(uri: str, experiment_id: str, run_id: str) -> str:

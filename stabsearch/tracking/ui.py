@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from stabsearch.config.address import without_password
+from stabsearch.config.load import read_document
 from stabsearch.errors import UserError
 from stabsearch.tracking.store import (
     ARTIFACTS_NAME,
@@ -14,7 +15,6 @@ from stabsearch.tracking.store import (
     NO_TRACKING,
     is_server,
     store_uri,
-    without_password,
 )
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ def ui_command(folder: Path, port: int) -> list[str]:
     The environment that :mod:`stabsearch.tracking` sets for this process is to be passed on.
     """
     uri = _store_of(folder)
+    shown = ["--backend-store-uri", uri]
+    if uri != without_password(uri):  # everybody on the machine can read a command
+        os.environ["MLFLOW_BACKEND_STORE_URI"], shown = uri, []
     return [
         sys.executable, "-m", "mlflow", "server",
         "--host", "127.0.0.1",
         "--port", str(port),
         "--workers", "1",
-        "--backend-store-uri", uri,
+        *shown,
         "--artifacts-destination", str((folder / ARTIFACTS_NAME).resolve()),
     ]  # fmt: skip
 
@@ -62,6 +65,6 @@ def _named_uri(folder: Path) -> str | None:
     resolved = folder / "sweep.resolved.yaml"
     if not resolved.is_file():
         return None
-    sweep: Any = yaml.safe_load(resolved.read_text(encoding="utf-8"))
-    uri = (sweep.get("tracking") or {}).get("uri")
+    tracking: Any = read_document(resolved).data.get("tracking")
+    uri = tracking.get("uri") if isinstance(tracking, dict) else None
     return None if uri is None else str(uri)

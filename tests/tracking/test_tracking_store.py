@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tracking_samples import SWEEP_ID, free_port, make_sweep
 
+from stabsearch.config.address import without_password
 from stabsearch.errors import ExitCode, UserError
 from stabsearch.tracking import NullTracker, make_tracker, ui_command
 from stabsearch.tracking.mlflow_mirror import MlflowMirror
-from stabsearch.tracking.store import artifact_location, run_url, store_uri, without_password
+from stabsearch.tracking.store import artifact_location, run_url, store_uri
 
 if TYPE_CHECKING:
     from pathlib import Path

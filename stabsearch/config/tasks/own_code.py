@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 
-from stabsearch.config.part import Part, Text
+from stabsearch.config.address import SECRET_ARGUMENTS
+from stabsearch.config.part import Part, Text, wrong
 
 Scalar = str | int | float | bool | None
 ScriptArgument = Scalar | list[Scalar]
 """A value on the command line; a list gives several."""
+
+
+def _no_tokens(args: dict[str, ScriptArgument]) -> dict[str, ScriptArgument]:
+    for name, value in args.items():
+        if name in SECRET_ARGUMENTS and isinstance(value, str):
+            raise wrong("a sweep is written down, and keeps no tokens", "set HF_TOKEN instead", (name,))
+    return args
 
 
 class TrainerTask(Part):
@@ -35,7 +43,7 @@ class ScriptTask(Part):
     """The kind of task."""
     path: Text
     """The script; a relative path starts at the folder of the sweep file."""
-    args: dict[str, ScriptArgument] = Field(default_factory=dict)
+    args: Annotated[dict[str, ScriptArgument], AfterValidator(_no_tokens)] = Field(default_factory=dict)
     """Its arguments, without dashes, and without those that the sweep sets."""
     folder: Text | None = None
     """Folder that it runs in, where its relative paths start; default: that of the sweep file."""
