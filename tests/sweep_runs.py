@@ -107,8 +107,14 @@ def stabsearch(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def check_whole(home: Home, trials: int = TRIALS) -> None:
-    """Check that no trial is lost, repeated or left open: in the study, in the table, in MLflow."""
+def check_whole(home: Home, trials: int = TRIALS, store: str = "") -> None:
+    """Check that no trial is lost, repeated or left open: in the study, in the table, in MLflow.
+
+    Args:
+        home: where the sweep is.
+        trials: how many it should have.
+        store: MLflow's; default: the sweep's own.
+    """
     from stabsearch.search.stored import read_study, records_in, unfinished_in
 
     study = read_study(home.folder)
@@ -117,12 +123,12 @@ def check_whole(home: Home, trials: int = TRIALS) -> None:
     assert unfinished_in(study) == []
     assert not [trial.number for trial in study.trials if not trial.state.is_finished()]
     assert [int(row["number"]) for row in home.trials()] == numbers
-    check_mlflow(home, numbers)
+    check_mlflow(home, numbers, store)
 
 
-def check_mlflow(home: Home, numbers: list[int]) -> None:
+def check_mlflow(home: Home, numbers: list[int], store: str = "") -> None:
     """Check that there is one finished run for the sweep, and one ended child per trial."""
-    runs = mlflow_runs(home)
+    runs = mlflow_runs(home, store)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert [run.info.status for run in parents] == ["FINISHED"]
@@ -132,11 +138,11 @@ def check_mlflow(home: Home, numbers: list[int]) -> None:
     assert "RUNNING" not in {run.info.status for run in children}
 
 
-def mlflow_runs(home: Home) -> list[Any]:
-    """Return every run in the sweep's own store."""
+def mlflow_runs(home: Home, store: str = "") -> list[Any]:
+    """Return every run in a store; default: the sweep's own."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{home.folder / 'mlflow.db'}")
+    client = MlflowClient(store or f"sqlite:///{home.folder / 'mlflow.db'}")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(experiments, max_results=1000))
 

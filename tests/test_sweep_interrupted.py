@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,23 @@ from sweep_runs import SLOW, TRIALS, Home, check_whole, mlflow_runs, only_json, 
 PROGRESS = re.compile(r"\[ ?\d+/\d+\] lr|        (fp32|bf16) · ")
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home of temporary files, its path short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.ray
-def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(tmp_path: Path) -> None:
-    """Twice Ctrl-C, then kill -9, with trials in mid-step: none lost, none repeated, nothing left RUNNING."""
+def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(
+    tmp_path: Path, temporary: Path
+) -> None:
+    """Twice Ctrl-C, then kill -9, with trials in mid-step: none lost, none repeated, nothing left RUNNING.
+
+    Nor is anything temporary left: what the killed run could not remove, the next one does.
+    """
     home = Home.made(tmp_path, "ray")
     first = home.start(settings=SLOW)
     first.wait_for(1)
@@ -22,6 +39,7 @@ def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(tmp_path
     assert (code, out) == (130, ""), seen
     assert noise(seen) == ["interrupted; the same command goes on where it stopped"]
     assert first.left_behind() == []
+    assert list(temporary.iterdir()) == []
 
     second = home.start(settings=SLOW)
     second.wait_for(5)
@@ -34,6 +52,7 @@ def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(tmp_path
     done = records(home)
     assert not only_json(stabsearch("status", str(home.folder), "--json"))["progress"]["is_driven"]
 
+    assert [path.name[:15] for path in temporary.iterdir()] == ["stabsearch-run-"]
     last = home.run("--resume", "must", "--json", settings=SLOW)
     assert last.returncode == only_json(last)["exit_code"], last.stderr
     assert noise(last.stderr) == []
@@ -43,6 +62,7 @@ def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(tmp_path
     assert {number: kept[number] for number in done} == done
     assert len(kept) >= TRIALS - 2
     check_whole(home, trials=len(kept))
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_sweep_that_is_told_to_end_leaves_everything_in_order(tmp_path: Path) -> None:

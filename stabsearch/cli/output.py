@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "mlflow": {"url": delivery.url, "run_id": delivery.run_id, "missing": delivery.missing}
         if delivery
         else None,
+        "disk": None if result.disk is None else asdict(result.disk),
     }
 
 

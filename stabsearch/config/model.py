@@ -132,6 +132,9 @@ class Budget(Part):
     """Trials at a time; ``auto``: as many as the resources hold."""
     trial_timeout: Duration = 1800.0
     """A trial that runs longer is ended and counted as lost (``30m``)."""
+    disk_gib: PositiveFloat | None = None
+    """Disk that the sweep's folder and its temporary files may take together, GiB. Above it no new trial
+    starts, as where less than 64 MiB are left on a disk; the same command goes on once there is room."""
     trial_attempts: PositiveInt = 3
     """Workers that may die under a trial before it is recorded as lost; the end of a node does not count,
     nor that of ``stabsearch run`` itself."""
@@ -246,6 +249,9 @@ class Tracking(Part):
     it is written nowhere: later it is taken from ``STABSEARCH_TRACKING_PASSWORD``."""
     experiment: Text = "stabsearch"
     """MLflow experiment that the sweep's run is put into."""
+    required: bool = True
+    """A new sweep begins only if its server answers; ``false``: it begins anyway, and what could not be
+    delivered is delivered later, by running the sweep's command again or by ``stabsearch report --sync``."""
 
 
 class BadBatches(Part):

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 
@@ -13,13 +14,21 @@ from stabsearch.driver.environment import cores, worker_variables
 from stabsearch.driver.interrupts import undisturbed
 from stabsearch.errors import UserError
 
+ROOM_FOR_SOCKETS = 42  # of the 107 characters that a socket's path may have, Ray's own names take 65
+
 
 @contextmanager
-def started(address: str, num_threads: int) -> Iterator[None]:
-    """Connect to Ray for the time of a sweep; a private Ray ends with it."""
+def started(address: str, num_threads: int, folder: Path) -> Iterator[None]:
+    """Connect to Ray for the time of a sweep; a private Ray ends with it.
+
+    Args:
+        address: ``local``, or the cluster's.
+        num_threads: of every worker.
+        folder: where a private Ray writes its session, logs and all; whoever made it removes it.
+    """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    _connect(address, worker_variables(num_threads))
+    _connect(address, worker_variables(num_threads), folder)
     try:
         yield
     finally:
@@ -27,7 +36,7 @@ def started(address: str, num_threads: int) -> Iterator[None]:
             ray.shutdown(wait_for_processes=True)
 
 
-def _connect(address: str, variables: dict[str, str]) -> None:
+def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
     """Join the cluster, or start a private Ray.
 
     Workers of a private Ray inherit their variables: a ``runtime_env`` would cost some seconds, in which a
@@ -36,12 +45,13 @@ def _connect(address: str, variables: dict[str, str]) -> None:
     Args:
         address: ``local``, or the cluster's.
         variables: environment of every worker.
+        folder: for the session of a private Ray.
 
     Raises:
         UserError: no cluster there, or Ray does not start on this machine.
     """
     is_own = address == "local"
-    own = {"num_cpus": cores(), "include_dashboard": False} if is_own else {}
+    own = {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
     try:
         with _inherited(variables if is_own else {}):
             ray.init(
@@ -54,6 +64,11 @@ def _connect(address: str, variables: dict[str, str]) -> None:
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _not_connected(address, str(error).splitlines()[0]) from None
+
+
+def _home(folder: Path) -> dict[str, str]:
+    """Return where a private Ray keeps its session: its own place where the names of sockets would not fit."""
+    return {"_temp_dir": str(folder)} if len(str(folder)) <= ROOM_FOR_SOCKETS else {}
 
 
 @contextmanager

@@ -14,6 +14,8 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",  # weights that models are copied from, once per machine
+    "RAY_ROTATION_MAX_BYTES": str(4 * 2**20),  # of a log, of which each process has one or two
+    "RAY_ROTATION_BACKUP_COUNT": "1",
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else "(raylet) A worker died" goes to stdout, into the JSON
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

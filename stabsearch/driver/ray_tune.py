@@ -66,8 +66,8 @@ class RayTuneDriver:
         """
         with (
             kept_handlers(),
-            started(self._address, self._order.setup.num_threads),
             _scratch() as folder,
+            started(self._address, self._order.setup.num_threads, folder),
             Interrupts() as stop,
         ):
             feed = Feed(source, stop, self._concurrency or self._slots(), room=self._slots())
@@ -174,8 +174,8 @@ def _short_name(trial: Any) -> str:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder for what Tune insists on writing."""
-    folder = Path(tempfile.mkdtemp(prefix="stabsearch-tune-"))
+    """A folder for what Ray and Tune insist on writing."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
     try:
         yield folder
     finally:

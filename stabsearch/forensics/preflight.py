@@ -34,6 +34,7 @@ __all__ = ["Preflight", "check_trainer", "look_at_table", "preflight"]
 
 MULTIPLIED = "STAB-M007"
 """Gradient accumulation multiplies the loss."""
+UNUSABLE_TRACKING = "STAB-E006"
 NO_TRACKING = "none"
 """``tracking.uri`` of a sweep that is not tracked."""
 
@@ -52,12 +53,13 @@ class Preflight:
     """Loss of the trivial predictor, where the workload does not know it and it could be found out."""
 
 
-def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
+def preflight(sweep: Sweep, *, asks_for_devices: bool = True, is_begun: bool = False) -> Preflight:
     """Return what the whole data set, the model, the settings and the machine say of starting.
 
     Args:
         sweep: what is to be run.
         asks_for_devices: whether trials run from here, so that their devices have to be there.
+        is_begun: whether it has been run before, so that it goes on without its tracker, too.
 
     Raises:
         UserError: something cannot be read or understood at all; its key says which part of the
@@ -74,6 +76,8 @@ def preflight(sweep: Sweep, *, asks_for_devices: bool = True) -> Preflight:
             return Preflight(len(table.frame), tuple(sorted_findings(found)))
     workload = build_workload(sweep.task, table, sweep.peft)
     of_workload, chance_loss = _of_workload(sweep, workload)
+    if is_begun or not sweep.tracking.required:
+        of_workload = list(map(_without_tracker, of_workload))
     once = {finding.rule: finding for finding in reversed([*found, *of_workload])}.values()
     return Preflight(workload.num_rows, tuple(sorted_findings(once)), workload, chance_loss)
 
@@ -148,6 +152,15 @@ def _environment(sweep: Sweep, model: Any) -> EnvironmentFacts:
         tracking=uri or "",
         tracking_problem=tracking_problem(uri) if uri is not None and uri != NO_TRACKING else "",
     )
+
+
+def _without_tracker(finding: Finding) -> Finding:
+    """Return a finding of a tracker that a sweep does not wait for as one that only warns."""
+    if finding.rule != UNUSABLE_TRACKING:
+        return finding
+    hint = "running the sweep again delivers it, or stabsearch report DIR --sync"
+    message = f"{finding.message}; what it misses is kept"
+    return replace(finding, severity=Severity.WARNING, message=message, hint=hint)
 
 
 def _mended(sweep: Sweep, finding: Finding) -> Finding:

@@ -15,6 +15,7 @@ from stabsearch.frontier.effects import Effect
 from stabsearch.records import Context
 from stabsearch.report.bars import frontier_bar
 from stabsearch.report.beside import beside, multiplied_text
+from stabsearch.report.disk import bytes_below, size_text
 from stabsearch.report.findings import ContextRow, Findings
 from stabsearch.report.knobs import direction, effect_sentence, fold, fold_interval, setting
 from stabsearch.report.remarks import FLAG, extrapolated_text, non_monotone_text, verdict_words
@@ -114,7 +115,7 @@ def _range(findings: Findings) -> tuple[float, float]:
 
 def _files(findings: Findings, folder: Path) -> str:
     names = ["report.html", *(["recommended.json"] if findings.answer.recommendation else []), "trials.csv"]
-    return f"{folder}/: {', '.join(names)}"
+    return f"{folder}/ ({size_text(bytes_below(folder))}): {', '.join(names)}"
 
 
 def frontier_table(

@@ -94,6 +94,7 @@ class Campaign:
         contexts: the searched contexts, warmups in optimizer steps.
         stages: how the budget is spent.
         on_started, on_finished: told of each trial, for views and trackers.
+        lack: says why nothing more may be started, such as a full disk; None while there is room.
         clock: seconds, monotonic.
         hints: what is known of frontiers before the sweep.
     """
@@ -101,10 +102,12 @@ class Campaign:
     def __init__(
         self, study: SweepStudy, sweep: Sweep, contexts: Sequence[Context], stages: Stages,
         *, on_started: Callable[[TrialPlan], None], on_finished: Callable[[TrialRecord], None],
+        lack: Callable[[], UserError | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic, hints: Sequence[PriorHint] = (),
     ) -> None:  # fmt: skip
         self._study, self._sweep, self._contexts, self._stages = study, sweep, tuple(contexts), stages
         self._on_started, self._on_finished = on_started, on_finished
+        self._lack, self._lacking = lack, lack()
         self._clock, self._began, self._known = clock, clock(), tuple(hints)
         self._waiting = deque(study.unfinished())
         self._in_flight: dict[int, TrialPlan] = {}
@@ -113,14 +116,14 @@ class Campaign:
 
     @property
     def problem(self) -> UserError | None:
-        """Return why the sweep cannot go on, None when it can: trials that never train.
+        """Return why the sweep cannot go on, None when it can: trials that never train, or no room on disk.
 
         Only this campaign's own trials count: whoever starts a stopped sweep again has put
         something right.
         """
         broken = self._broken()
         if broken is None:
-            return None
+            return self._lacking
         batch = "search" if "per_device_train_batch_size" in self._sweep.search.further else "training"
         hint = (
             f"lower {batch}.per_device_train_batch_size or task.max_length"
@@ -198,6 +201,7 @@ class Campaign:
         limit = self._sweep.budget.wall_clock
         if limit is not None and self._clock() - self._began > limit:
             return True
+        self._lacking = self._lacking or self._lack()
         faults = any(record.outcome is Outcome.DATA_FAULT for record in self._study.raw_records)
         return faults or self.problem is not None
 

@@ -21,6 +21,7 @@ from stabsearch.records.hyperparameters import HYPERPARAMETERS
 from stabsearch.records.ramp import as_ramp
 from stabsearch.search.seeds import trial_seeds
 from stabsearch.search.stored import (
+    END,
     LOSSES,
     NODE_LOSSES,
     PLAN,
@@ -121,6 +122,10 @@ class SweepStudy:
     def keep_sweep(self, sweep: dict[str, Any]) -> None:
         """Store what the study was made for, so that reports need nothing but the study."""
         self._study.set_user_attr(SWEEP, sweep)
+
+    def keep_end(self, status: str) -> None:
+        """Store how this run of the sweep ended; empty: it is at work."""
+        self._study.set_user_attr(END, status)
 
     def ask(self) -> TrialPlan:
         """Return the next search trial, proposed by the sampler."""

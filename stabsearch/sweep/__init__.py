@@ -1,5 +1,6 @@
 """Run a sweep, or read one: the only place where all rooms meet."""
 
+from stabsearch.sweep.delivering import deliver
 from stabsearch.sweep.diagnosing import diagnose_sweep, run_canary
 from stabsearch.sweep.prepared import Prepared, planned, prepare
 from stabsearch.sweep.reading import read_progress, read_sweep, rebuild_reports, recommend_from
@@ -9,6 +10,7 @@ from stabsearch.sweep.running import run_sweep
 __all__ = [
     "Prepared",
     "SweepResult",
+    "deliver",
     "diagnose_sweep",
     "planned",
     "prepare",

@@ -12,8 +12,7 @@ from stabsearch.errors import ExitCode
 from stabsearch.records import Outcome, TrialRecord
 from stabsearch.search.folder import SweepFolder
 from stabsearch.sweep.diagnosing import run_canary
-from stabsearch.sweep.prepared import Prepared, placed, resolved_with
-from stabsearch.tracking import make_tracker
+from stabsearch.sweep.prepared import Prepared, check_tracker, placed, resolved_with
 
 if TYPE_CHECKING:
     from stabsearch.forensics.finding import Finding
@@ -60,9 +59,9 @@ def check_sweep(sweep: Path | str, overrides: Sequence[str] = ()) -> Checked:
     with placed(loaded.source):
         folder = SweepFolder(loaded.sweep, "auto")
         folder.check()
-        found = preflight(loaded.sweep)
+        found = preflight(loaded.sweep, is_begun=folder.holds_a_sweep)
         if any(finding.is_error for finding in found.findings):
             return Checked(found.num_rows, found.findings, None)
         prepared = resolved_with(loaded, found, is_begun=folder.holds_a_sweep)
-        make_tracker(prepared.sweep, "", folder.path).check()
+        check_tracker(prepared.sweep, folder)
         return Checked(found.num_rows, found.findings, prepared)

@@ -12,6 +12,7 @@ from stabsearch.records import Cause, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.search.canary import canary_plan
 from stabsearch.search.folder import SweepFolder
 from stabsearch.sweep.prepared import Prepared, placed, resolved_with
+from stabsearch.sweep.scratch import scratch
 from stabsearch.sweep.setting_up import BAD_BATCHES, trial_driver, trial_setup
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def run_canary(prepared: Prepared) -> TrialRecord:
     """Return what came of the conservative baseline, run where trials run; nothing is recorded or kept."""
     resolved = prepared.resolved
     source = _Once(canary_plan(prepared.sweep, resolved.contexts, resolved.horizon), prepared)
-    trial_driver(prepared, keeps_bundles=False).run(source)
+    with scratch():
+        trial_driver(prepared, keeps_bundles=False).run(source)
     assert source.record is not None, "a driver gives one record per plan"
     return source.record
 

@@ -166,8 +166,14 @@ def prepare(sweep: Path | str, overrides: Sequence[str] = (), resume: Resume = "
         folder = SweepFolder(loaded.sweep, resume)
         folder.check()
         prepared = checked(loaded, is_begun=folder.holds_a_sweep)
-        make_tracker(prepared.sweep, "", folder.path).check()
+        check_tracker(prepared.sweep, folder)
         return prepared
+
+
+def check_tracker(sweep: Sweep, folder: SweepFolder) -> None:
+    """Raise when a new sweep's tracker does not answer; one that was begun goes on without it."""
+    if not folder.holds_a_sweep:
+        make_tracker(sweep, "", folder.path).check()
 
 
 def checked(loaded: LoadedSweep, *, is_begun: bool = False) -> Prepared:
@@ -180,7 +186,7 @@ def checked(loaded: LoadedSweep, *, is_begun: bool = False) -> Prepared:
     """
     from stabsearch.forensics.preflight import preflight
 
-    found = preflight(loaded.sweep)
+    found = preflight(loaded.sweep, is_begun=is_begun)
     refuse_errors(found.findings, loaded.source.name or "SWEEP")
     return resolved_with(loaded, found, is_begun=is_begun)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from stabsearch.records import TrialRecord
     from stabsearch.report.findings import Findings
+    from stabsearch.sweep.disk import DiskUse
     from stabsearch.tracking import Delivery
 
 
@@ -43,6 +44,8 @@ class SweepResult:
     """Where the files are."""
     delivery: Delivery | None = None
     """What reached MLflow; None when reports were only rebuilt."""
+    disk: DiskUse | None = None
+    """What the sweep takes on disk, as it was run; None when it was only read."""
 
     @property
     def answer(self) -> Answer:

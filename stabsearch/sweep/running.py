@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,11 @@ from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
 from stabsearch.sweep.diagnosing import explain, worst_trial
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
+from stabsearch.sweep.disk import DiskWatch, full_disk_is_said
 from stabsearch.sweep.packing import packing_of
-from stabsearch.sweep.prepared import Prepared, checked, placed
+from stabsearch.sweep.prepared import Prepared, check_tracker, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
+from stabsearch.sweep.scratch import scratch
 from stabsearch.sweep.setting_up import trial_driver, trial_setup
 from stabsearch.tracking import make_tracker
 
@@ -64,14 +65,15 @@ def run_sweep(
         KeyboardInterrupt: stopped; the same call goes on where it stopped.
     """
     loaded = _loaded(sweep, overrides)
-    with placed(loaded.source), term_as_interrupt():
-        folder = SweepFolder(loaded.sweep, resume)
+    folder = SweepFolder(loaded.sweep, resume)
+    with placed(loaded.source), term_as_interrupt(), full_disk_is_said(folder.path), scratch() as temporary:
         folder.check()
         prepared = checked(loaded, is_begun=folder.holds_a_sweep)
-        make_tracker(prepared.sweep, "", folder.path).check()
+        check_tracker(prepared.sweep, folder)
         with folder.locked():
             typed = without_password(command or " ".join(sys.argv))
-            return _run(prepared, folder, view_for or _nothing_shown, typed)
+            watch = DiskWatch(folder.path, temporary, prepared.sweep.budget.disk_gib)
+            return _run(prepared, folder, watch, view_for or _nothing_shown, typed)
 
 
 def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
@@ -82,7 +84,9 @@ def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
     return LoadedSweep(resolve_paths(sweep, Path.cwd()), Source())
 
 
-def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: str) -> SweepResult:
+def _run(
+    prepared: Prepared, folder: SweepFolder, watch: DiskWatch, view_for: ViewFor, command: str
+) -> SweepResult:
     study = _open_study(prepared, folder.path)
     _check_same(study, prepared)
     versions = installed_versions()
@@ -91,23 +95,27 @@ def _run(prepared: Prepared, folder: SweepFolder, view_for: ViewFor, command: st
         prepared = replace(prepared, hints=_known(prepared, study))
         folder.write_resolved()
         study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
+        study.keep_end("")
         tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
         tracker.open()
         for finding in prepared.findings:
             view.message(f"{finding.rule}: {finding.message}")
-        campaign = _campaign(prepared, study, tracker, view)
+        campaign = _campaign(prepared, study, watch, tracker, view)
         num_before = len(study.records)
         status, stopped = _driven(prepared, campaign)
+        study.keep_end(status)
         result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
         write(result)
         if stopped is None:
             result, stopped = _explained(result, prepared, view, is_new=len(study.records) > num_before)
         delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
         if delivery.problem:
-            view.message(f"MLflow: {delivery.problem}")
+            view.message(
+                f"MLflow: {delivery.problem}; stabsearch report {folder.path} --sync delivers what is missing"
+            )
     if stopped is not None:
         raise stopped
-    return replace(result, delivery=delivery)
+    return replace(result, delivery=delivery, disk=watch.use)
 
 
 def _explained(
@@ -209,26 +217,19 @@ def _packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None
 
 
 def _campaign(
-    prepared: Prepared, study: SweepStudy, tracker: Tracker | None = None, view: View | None = None
+    prepared: Prepared, study: SweepStudy, watch: DiskWatch, tracker: Tracker, view: View
 ) -> Campaign:
     from stabsearch.search.campaign import Campaign
 
     def finished(record: TrialRecord) -> None:
-        if tracker:
-            tracker.record(record)
-        if view:
-            view.finished(record, campaign.frontier())
+        tracker.record(record)
+        view.finished(record, campaign.frontier())
 
-    started = view.started if view else partial(_ignore)
     campaign = Campaign(
         study, prepared.sweep, prepared.resolved.contexts, prepared.stages,
-        on_started=started, on_finished=finished, hints=prepared.hints,
+        on_started=view.started, on_finished=finished, lack=watch.problem, hints=prepared.hints,
     )  # fmt: skip
     return campaign
-
-
-def _ignore(_: Any) -> None:
-    """Nobody watches."""
 
 
 def _nothing_shown(_: Sweep, __: int) -> View:

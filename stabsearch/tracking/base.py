@@ -40,7 +40,7 @@ class Tracker(Protocol):
     """Shows a sweep to people while it runs; it can be down, slow or wrong and no trial suffers."""
 
     def check(self) -> None:
-        """Return when the tracker named in the sweep answers; one short attempt.
+        """Return when the tracker named in the sweep answers, or need not; one short attempt.
 
         Raises:
             UserError: it does not, at ``tracking.uri``.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stabsearch.tracking.reason import is_passing, reason
@@ -59,18 +62,29 @@ class Courier:
             self._steps.append(_Step(name, act))
             self._changed.notify_all()
 
-    def finish(self, timeout_s: float) -> bool:
-        """Return whether every step was dealt with in this many seconds; none is begun after that.
+    def finish(self, timeout_s: float, stall_s: float = math.inf) -> bool:
+        """Return whether every step was dealt with; none is begun after that.
 
         Pauses between attempts are short from here on: someone is waiting.
+
+        Args:
+            timeout_s: seconds in all.
+            stall_s: seconds in which not a single step was dealt with.
         """
+        deadline = time.monotonic() + timeout_s
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
-            is_done = self._changed.wait_for(lambda: not self._steps, timeout_s)
+            while left := len(self._steps):
+                wait_s = min(stall_s, deadline - time.monotonic())
+                if not self._changed.wait_for(partial(self._has_fewer, left), max(0.0, wait_s)):
+                    break
             self._is_dismissed = True
             self._changed.notify_all()
-        return is_done
+            return not self._steps
+
+    def _has_fewer(self, steps: int) -> bool:
+        return len(self._steps) < steps
 
     def _work(self) -> None:
         pause_s = self._first_pause_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ class MlflowMirror:
         sweep_id: identity of the sweep, by which its runs are found again; no quotes in it.
         folder: the sweep's folder, home of the default store and of the files shown.
         flush_s: seconds that ``close`` waits at most.
+        stall_s: seconds that it waits for the next single thing to arrive.
         first_pause_s: seconds until something that failed is tried again, doubling.
     """
 
@@ -70,12 +72,13 @@ class MlflowMirror:
         folder: Path,
         *,
         flush_s: float = FLUSH_S,
+        stall_s: float = math.inf,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._sweep = sweep
         self._sweep_id = sweep_id
         self._folder = folder
-        self._flush_s = flush_s
+        self._flush_s, self._stall_s = flush_s, stall_s
         self._uri = store_uri(sweep.tracking.uri, folder)
         self._opened: _Opened | None = None
         self._place = ("", "")
@@ -83,14 +86,17 @@ class MlflowMirror:
         self._courier = Courier(self._forget, first_pause_s)
 
     def check(self) -> None:
-        """Return when the store named in the sweep answers; one attempt of at most 10 s.
+        """Return when the store named in the sweep answers, or need not; one attempt of at most 10 s.
 
         Raises:
-            UserError: it does not, at ``tracking.uri``. The sweep's own database needs no check.
+            UserError: it does not, at ``tracking.uri``. The sweep's own database needs no check, nor does a
+                store that is not ``tracking.required``.
         """
         if self._sweep.tracking.uri is None:
             return
         refuse_unusable(self._sweep.tracking.uri)
+        if not self._sweep.tracking.required:
+            return
         timeout_s = REQUEST_TIMEOUT_S if is_server(self._uri) else _DATABASE_TIMEOUT_S
         try:
             within(timeout_s, lambda: connect(self._uri).search_experiments(max_results=1))
@@ -128,11 +134,12 @@ class MlflowMirror:
         self._courier.send("the files", lambda: self._parent.upload(self._folder))
         if frontier is not None and status == "FINISHED":
             self._courier.send("the frontier model", partial(self._register, frontier))
-        is_done = self._courier.finish(self._patience(status))
+        is_done = self._courier.finish(self._patience(status), self._stall_s)
         return self._delivery(numbers, is_done)
 
     def _patience(self, status: RunStatus) -> float:
-        return min(self._flush_s, INTERRUPTED_FLUSH_S) if status == "KILLED" else self._flush_s
+        is_hurried = status == "KILLED" and math.isfinite(self._flush_s)
+        return min(self._flush_s, INTERRUPTED_FLUSH_S) if is_hurried else self._flush_s
 
     def _delivery(self, numbers: Sequence[int], is_done: bool) -> Delivery:
         delivered = len(self._delivered.intersection(numbers))

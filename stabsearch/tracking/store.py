@@ -15,8 +15,8 @@ ARTIFACTS_NAME = "mlartifacts"
 _SQLITE = "sqlite:///"
 _KEY = ("tracking", "uri")
 _DEFAULT_HINT = (
-    "start or correct it, or leave tracking.uri out: the sweep then keeps its own mlflow.db; "
-    "none turns tracking off"
+    "start or correct it; tracking.required: false delivers later; without tracking.uri the sweep keeps "
+    "its own mlflow.db"
 )
 
 

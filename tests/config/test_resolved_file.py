@@ -165,8 +165,10 @@ SAME = [
             "trial_timeout": "1h",
             "trial_attempts": 1,
             "bridge_trials": 2,
+            "disk_gib": 9,
         }
     },
+    {"bad_batches": {"max_gib": 1}},
     {"search": {"tolerance": 0.05}},
     {"risk": {"max_rounds": 9}},
     {"resources": {"cpus_per_trial": 2, "gpus_per_trial": 1, "address": "auto", "driver": "inline"}},

@@ -13,7 +13,7 @@ from word_tokenizer import word_tokenizer
 
 from stabsearch.config import Sweep
 from stabsearch.errors import ExitCode, UserError
-from stabsearch.forensics.finding import Finding
+from stabsearch.forensics.finding import Finding, Severity
 from stabsearch.forensics.preflight import preflight
 from stabsearch.sweep.prepared import refuse_errors
 
@@ -182,6 +182,10 @@ def test_a_tracking_server_that_does_not_answer_is_no_verdict(sweep: Make) -> No
     with pytest.raises(UserError) as raised:
         refuse_errors(found.findings, "sweep.yaml")
     assert (raised.value.exit_code, raised.value.key) == (ExitCode.CANNOT_JUDGE, ("tracking", "uri"))
+    for kept in (preflight(sweep(tracking={"uri": uri, "required": False})),
+                 preflight(sweep(tracking={"uri": uri}), is_begun=True)):  # fmt: skip
+        assert [finding.severity for finding in kept.findings] == [Severity.WARNING]
+        assert "what it misses is kept" in kept.findings[0].message
 
 
 def test_the_first_error_is_raised_with_its_rows_and_how_many_more_there_are(sweep: Make) -> None:

@@ -99,7 +99,8 @@ def emulated_bf16(facts: EnvironmentFacts) -> Seen | None:
 @ENVIRONMENT.rule(
     "STAB-E006", "a tracking store that cannot be used", Severity.ERROR, Cause.UNKNOWN,
     symptom="`MlflowException: API request failed`, `Connection refused`",
-    fix="start or correct it, or leave tracking.uri out: the sweep then keeps its own mlflow.db",
+    fix="start or correct it; tracking.required: false delivers later; without tracking.uri the sweep keeps "
+    "its own mlflow.db",
     key=("tracking", "uri"),
 )  # fmt: skip
 def unusable_tracking(facts: EnvironmentFacts) -> Seen | None:

@@ -1,0 +1,1 @@
+"""Real servers on loopback, for experiments and tests: Postgres, MLflow, Ray."""

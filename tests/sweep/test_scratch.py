@@ -1,0 +1,67 @@
+"""Where temporary files go, and that they are gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from stabsearch.sweep.scratch import scratch
+
+HOLDS = """
+import sys
+from stabsearch.sweep.scratch import scratch
+with scratch() as folder:
+    (folder / "left").write_text("by a worker")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_temporary_files_go_there_and_nothing_stays(home: Path) -> None:
+    """Of this process and of those that it starts; afterwards everything is as it was."""
+    child = [sys.executable, "-c", "import tempfile; print(tempfile.mkdtemp())"]
+    with scratch() as folder:
+        assert folder.parent == home
+        assert Path(tempfile.mkdtemp()).parent == folder
+        assert Path(subprocess.check_output(child, text=True).strip()).parent == folder
+    assert list(home.iterdir()) == []
+    assert (os.environ["TMPDIR"], tempfile.gettempdir()) == (str(home), str(home))
+
+
+def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_living_one_stays(home: Path) -> None:
+    """A folder is abandoned once nobody holds its lock, however its process ended."""
+    command = [sys.executable, "-c", HOLDS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        held = Path(process.stdout.readline().strip())
+        with scratch():
+            assert (held / "left").exists()
+        process.kill()
+    assert held.exists()
+    with scratch():
+        assert not held.exists()
+
+
+def test_only_own_folders_are_touched(home: Path) -> None:
+    """One without a lock is somebody's that is just being made, or no scratch folder at all."""
+    (home / "stabsearch-run-notes").mkdir()
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".lock").touch()
+    (home / "stabsearch-run-link").symlink_to(elsewhere)
+    with scratch():
+        assert {"stabsearch-run-notes", "stabsearch-run-link"} <= {path.name for path in home.iterdir()}
+        assert (elsewhere / ".lock").exists()

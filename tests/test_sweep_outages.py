@@ -1,0 +1,71 @@
+"""A sweep whose tracking server comes and goes: nothing waits for it, and it ends up with everything once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweep_runs import SLOW, Home, check_whole, mlflow_runs, only_json, stabsearch
+
+from experiments.on_loopback.servers import PASSWORD, USER, Server, mlflow_server, postgres, postgres_url
+
+pytestmark = pytest.mark.mlflow_server
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A Postgres for a study and for MLflow, and what clients need to be let in: its port."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    with postgres("mlflow", "study") as port:
+        yield port
+
+
+@pytest.fixture
+def server(tmp_path: Path, database: int) -> Iterator[Server]:
+    """An MLflow server with logins, on Postgres, that has not been started."""
+    with mlflow_server(tmp_path / "server", postgres_url(database, "mlflow"), has_logins=True) as server:
+        yield server
+
+
+def test_down_at_the_start_up_in_between_and_down_at_the_end(
+    tmp_path: Path, database: int, server: Server
+) -> None:
+    """The study is on Postgres, and the driver is killed as well: the server ends up with each trial once."""
+    home = Home.made(tmp_path)
+    settings = (
+        *SLOW, f"tracking.uri={server.url}", "tracking.required=false",
+        f"study.storage={postgres_url(database, 'study')}",
+    )  # fmt: skip
+    first = home.start(settings=settings)
+    first.wait_for(2)
+    server.start()
+    first.wait_for(4)
+    first.stop(signal.SIGKILL)
+    server.kill()
+
+    last = home.run("--json", settings=settings)
+    assert last.stdout, last.stderr
+    assert last.returncode == only_json(last)["exit_code"], last.stderr
+    done = sum(only_json(last)["outcomes"].values())
+    missing = only_json(last)["mlflow"]["missing"]
+    assert 0 < missing <= done
+    assert f"stabsearch report {home.folder} --sync" in last.stderr.splitlines()[-1]
+
+    refused = stabsearch("report", str(home.folder), "--sync")
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 2)
+    server.start()
+    for _ in range(2):
+        synced = stabsearch("report", str(home.folder), "--sync", "--json")
+        assert synced.returncode == 0, synced.stderr
+        assert only_json(synced)["mlflow"]["missing"] == 0
+        check_whole(home, done, server.url)
+    parent = next(run for run in mlflow_runs(home, server.url) if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.info.artifact_uri.startswith("mlflow-artifacts:/")
+    assert list((tmp_path / "server" / "artifacts").rglob("report.html"))
+    assert PASSWORD not in last.stdout + last.stderr + refused.stderr
+    for path in (path for path in home.path.rglob("*") if path.is_file() and "server" not in path.parts):
+        assert PASSWORD.encode() not in path.read_bytes(), path
