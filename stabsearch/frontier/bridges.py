@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Outcome, OutcomeRules, Stage, StepTrace, TrialPlan, TrialRecord
 
 BRIDGE_FACTOR = 4  # chosen: two octaves; far enough to show a slow failure, a fifth of a confirmation's steps
+
+
+_IS_CONFIRMING: Kept[TrialRecord, bool] = Kept(lambda record: record.plan.stage is Stage.CONFIRM)
 
 
 def base_horizon(plans: Sequence[TrialPlan]) -> int:
@@ -27,6 +31,8 @@ def at_base_horizon(records: Sequence[TrialRecord], rules: OutcomeRules) -> list
     The frontier speaks of failing within that horizon, so a bridge trial counts as what it was
     there: one that broke later is a survivor. Labels that depend on other trials are decided again.
     """
+    if True not in _IS_CONFIRMING.of(records):
+        return list(records)
     horizon = base_horizon([record.plan for record in records])
     if not any(is_bridge(record.plan, horizon) for record in records):
         return list(records)

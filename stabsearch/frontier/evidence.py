@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -19,6 +20,9 @@ class Result(IntEnum):
     """Reached its horizon and trained well."""
     DEGRADED = 3
     """Reached its horizon, visibly worse than it could have."""
+
+
+_RESULTS = tuple(Result)
 
 
 class Observation(NamedTuple):
@@ -61,6 +65,16 @@ class Tally:
 Evidence = tuple[Tally, ...]
 
 
+class _Tallies(tuple[Tally, ...]):
+    """Evidence that knows its hash: hundreds of tallies are looked up after every trial."""
+
+    def __hash__(self) -> int:
+        known: int | None = self.__dict__.get("hash")
+        if known is None:
+            known = self.__dict__["hash"] = super().__hash__()
+        return known
+
+
 def tallied(observations: Iterable[Observation]) -> Evidence:
     """Return one tally per distinct intensity, ascending; the order of the trials leaves no trace.
 
@@ -72,27 +86,34 @@ def tallied(observations: Iterable[Observation]) -> Evidence:
     for observation in observations:
         if observation.exposure > 0:
             seen.setdefault(observation.x, []).append(observation)
-    return tuple(_tally(x, seen[x]) for x in sorted(seen))
+    return _Tallies(_tally(x, seen[x]) for x in sorted(seen))
 
 
 def _tally(x: float, observations: list[Observation]) -> Tally:
     ended = [each.result for each in observations if each.exposure >= 1]
     alive = sorted(each.exposure for each in observations if each.exposure < 1)
-    failed, survived, clean, degraded = (ended.count(result) for result in Result)
+    failed, survived, clean, degraded = map(ended.count, _RESULTS)
     return Tally(x, (failed, survived, clean, degraded), tuple(alive))
 
 
 def ungraded(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Return the evidence with every survivor counted alike, whatever its grade."""
-    return [
-        tuple(replace(tally, counts=(tally.failed, tally.survived, 0, 0)) for tally in tallies)
-        for tallies in evidence
-    ]
+    return [_ungraded(tallies) for tallies in evidence]
+
+
+@lru_cache(maxsize=1024)
+def _ungraded(tallies: Evidence) -> Evidence:
+    return _Tallies(replace(tally, counts=(tally.failed, tally.survived, 0, 0)) for tally in tallies)
 
 
 def is_graded(evidence: Iterable[Evidence]) -> bool:
     """Return whether any survivor was called degraded."""
-    return any(tally.counts[Result.DEGRADED] for tallies in evidence for tally in tallies)
+    return any(map(_has_degraded, evidence))
+
+
+@lru_cache(maxsize=1024)
+def _has_degraded(tallies: Evidence) -> bool:
+    return any(tally.counts[Result.DEGRADED] for tally in tallies)
 
 
 def settled(evidence: Sequence[Evidence]) -> Sequence[Evidence]:

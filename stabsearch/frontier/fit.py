@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.hints import PriorHint
-from stabsearch.frontier.trials import READ_COLUMNS, ContextTrials, TableError, context_trials
+from stabsearch.frontier.trials import ContextTrials, TableError, context_trials, record_trials
 from stabsearch.records import Context, TrialRecord
-from stabsearch.records.frame import trials_frame
 
 
 def fit(
@@ -45,26 +45,59 @@ def fit(
     _check_probability("max_failure_probability", max_failure_probability, 0.0, 0.5)
     _check_probability("confidence", confidence, 0.5, 1.0)
     groups = context_trials(trials, contexts or ())
-    searched = _checked_range(learning_rate_range) if learning_rate_range is not None else _spanned(groups)
-    return Frontier(float(max_failure_probability), float(confidence), searched, groups, tuple(hints))
+    searched = learning_rate_range if learning_rate_range is not None else _spanned(groups)
+    return _frontier(groups, max_failure_probability, searched, confidence, hints)
+
+
+def fit_records(
+    records: Iterable[TrialRecord],
+    max_failure_probability: float,
+    learning_rate_range: tuple[float, float],
+    confidence: float,
+    contexts: Sequence[Context],
+    hints: Sequence[PriorHint] = (),
+) -> Frontier:
+    """Return what ``fit`` returns of the records' table, the trials of other contexts left out.
+
+    After every trial all records are fitted again: whatever did not change is not looked at again.
+    """
+    _check_probability("max_failure_probability", max_failure_probability, 0.0, 0.5)
+    _check_probability("confidence", confidence, 0.5, 1.0)
+    groups = record_trials(list(records), contexts)
+    return _frontier(groups, max_failure_probability, learning_rate_range, confidence, hints)
+
+
+_RECENT: deque[Frontier] = deque(maxlen=4)  # chosen: what is shown and what the search stops by
+
+
+def _frontier(
+    groups: tuple[ContextTrials, ...],
+    max_failure_probability: float,
+    learning_rate_range: tuple[float, float],
+    confidence: float,
+    hints: Sequence[PriorHint],
+) -> Frontier:
+    """Return the frontier of some evidence: the very one that was fitted to it lately, if there is one."""
+    searched = _checked_range(learning_rate_range)
+    frontier = Frontier(float(max_failure_probability), float(confidence), searched, groups, tuple(hints))
+    for known in list(_RECENT):
+        if known == frontier:
+            return known
+    _RECENT.append(frontier)
+    return frontier
 
 
 def refit(frontier: Frontier, records: Iterable[TrialRecord]) -> Frontier:
     """Return what other records of the same search show: same risk, range, contexts and hints."""
     contexts = [trials.context for trials in frontier.trials]
-    return fit(
-        evidence_frame(record for record in records if record.plan.context in contexts),
+    return fit_records(
+        records,
         frontier.max_failure_probability,
         frontier.learning_rate_range,
         frontier.confidence,
         contexts,
         frontier.hints,
     )
-
-
-def evidence_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Return the table of trials that ``fit`` reads, and nothing else: it is made after every trial."""
-    return trials_frame(records, READ_COLUMNS)
 
 
 def _checked_range(learning_rate_range: tuple[float, float]) -> tuple[float, float]:

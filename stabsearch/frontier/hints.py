@@ -51,8 +51,8 @@ def ramp_hints(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[Prio
     steps at each rate, and stands what a trial at that rate would not.
     """
     risen: dict[str, list[float]] = {}
-    for record in records:
-        at = rose_at(record, rules) if record.plan.stage is Stage.RAMP else None
+    for record in [record for record in records if record.plan.stage is Stage.RAMP]:
+        at = rose_at(record, rules)
         if at is not None:
             risen.setdefault(record.plan.precision, []).append(at)
     return [PriorHint(precision, fmean(rates) - RAMP_OFFSET, RAMP_SD) for precision, rates in risen.items()]

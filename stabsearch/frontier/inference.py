@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -72,8 +72,9 @@ def data_of(curve: FailureCurve, grid: Grid, evidence: Sequence[Evidence]) -> Da
     return Data(log_CTJ, log_dead_CQ)
 
 
+@lru_cache(maxsize=1024)
 def _dead_log_likelihood(evidence: Evidence) -> Floats:
-    """Return the log-likelihood of a context's trials if intensity does not matter: [Q].
+    """Return the log-likelihood of a context's trials if intensity does not matter: [Q], read-only.
 
     Grades then say nothing: a survivor is as likely clean as degraded.
     """
@@ -83,6 +84,7 @@ def _dead_log_likelihood(evidence: Evidence) -> Floats:
     log_Q: Floats = failed * np.log(DEAD_RATE_Q) + survived * np.log1p(-DEAD_RATE_Q) + graded * np.log(0.5)
     for exposure in (exposure for tally in evidence for exposure in tally.alive):
         log_Q = log_Q + np.log1p(-DEAD_RATE_Q * exposure)
+    log_Q.flags.writeable = False
     return log_Q
 
 

@@ -2,24 +2,26 @@
 
 Legend: a trial's *tail* is its mean loss over the last quarter of its horizon, its *progress* the
 share of the best tail's way down from the common start (from chance where models start far above it),
-its *dose* the sum of its learning rates.
+its *dose* the sum of its learning rates. Shape letter: N trials.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
-from statistics import median
-from typing import TypeAlias
+from operator import is_
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stabsearch.frontier.kept import Kept
 from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, Stage, StepTrace, TrialRecord
 from stabsearch.records.hyperparameters import FURTHER, Value
 
+Floats: TypeAlias = NDArray[np.float64]
 Pace: TypeAlias = tuple[Value | None, ...]
 PACED_BY = tuple(row.name for row in FURTHER if row.sets_pace)
 TAIL_SHARE = 0.25
@@ -47,6 +49,32 @@ class _Curve:
     """Standard error of a smoothed loss."""
 
 
+class _Facts(NamedTuple):
+    """What labels depend on, of each trial; arrays of shape [N]."""
+
+    horizon: Floats
+    dose: Floats
+    pace: Floats
+    """A number per pace: equal doses of trials of unequal pace do not compare."""
+    chance: Floats
+    first: Floats
+    tail: Floats
+    peak: Floats
+    low: Floats
+    noise: Floats
+    peak_noise: Floats
+
+    @classmethod
+    def of(cls, records: Sequence[TrialRecord], smoothing: float) -> _Facts:
+        """Return the facts of some trials; each trial is looked at once."""
+        rows = b"".join(_facts_by(smoothing).of(records))
+        return cls(*np.frombuffer(rows, dtype=float).reshape(-1, len(cls._fields)).T)
+
+    def where(self, chosen: NDArray[np.bool_]) -> _Facts:
+        """Return the facts of some of the trials."""
+        return _Facts(*(column[chosen] for column in self))
+
+
 def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
     """Return the records with outcome and grade of every finished trial decided among its peers.
 
@@ -58,36 +86,83 @@ def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRe
     same batch size, for example. The order of the records does not matter, and relabelling twice
     changes nothing. Ramps are nobody's peers: they stay as they are.
     """
-    finished = {r.plan.number: r for r in records if _is_finished(r) and r.plan.stage is not Stage.RAMP}
-    relabelled = {}
-    for horizon in {record.plan.horizon for record in finished.values()}:
-        peers = [record for record in finished.values() if record.plan.horizon <= horizon]
-        judged = [record for record in _among_peers(peers, rules) if record.plan.horizon == horizon]
-        relabelled.update({record.plan.number: record for record in judged})
-    return [relabelled.get(record.plan.number, record) for record in records]
+    places = [place for place, is_whole in enumerate(_IS_FINISHED.of(records)) if is_whole]
+    finished = [records[place] for place in places]
+    if not finished:
+        return list(records)
+    relabelled = list(records)
+    for place, record in zip(places, _LATEST.decided(finished, rules), strict=True):
+        relabelled[place] = record
+    return relabelled
 
 
 def _is_finished(record: TrialRecord) -> bool:
-    return record.outcome in {Outcome.STABLE, Outcome.COLLAPSED} and record.steps > 0
+    is_whole = record.outcome is Outcome.STABLE or record.outcome is Outcome.COLLAPSED
+    return is_whole and record.steps > 0 and record.plan.stage is not Stage.RAMP
 
 
-def _among_peers(peers: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
-    curves = [_summary(record.trace, rules.smoothing) for record in peers]
-    start = median(curve.first for curve in curves)
-    known = [record.chance_loss for record in peers if math.isfinite(record.chance_loss)]
-    chance = median(known) if known else math.nan
+_IS_FINISHED: Kept[TrialRecord, bool] = Kept(_is_finished)
+
+
+class _Latest:
+    """The records that were labelled last: of just these, labelling again changes nothing."""
+
+    def __init__(self) -> None:
+        self._rules: OutcomeRules | None = None
+        self._records: list[TrialRecord] = []
+
+    def decided(self, finished: list[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
+        """Return finished trials with their labels."""
+        is_known = rules == self._rules and len(finished) == len(self._records)
+        if not (is_known and all(map(is_, finished, self._records))):
+            self._rules, self._records = rules, _decided(finished, rules)
+        return self._records
+
+
+_LATEST = _Latest()
+
+
+def _decided(finished: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
+    """Return finished trials, each labelled among those whose horizon is no longer than its own."""
+    facts = _Facts.of(finished, rules.smoothing)
+    kind_N, progress_N = np.empty(len(finished), dtype=int), np.ones(len(finished))
+    for horizon in np.unique(facts.horizon):
+        is_peer_N, is_judged_N = facts.horizon <= horizon, facts.horizon == horizon
+        kinds, progress = _among_peers(facts.where(is_peer_N), rules)
+        kind_N[is_judged_N] = kinds[is_judged_N[is_peer_N]]
+        progress_N[is_judged_N] = progress[is_judged_N[is_peer_N]]
+    everything = zip(finished, _FORMS.of(finished), kind_N.tolist(), progress_N.tolist(), strict=True)
+    return [
+        (forms[kind][1] or record) if kind in forms and kind != UNLEARNED else _as(record, forms, kind, share)
+        for record, forms, kind, share in everything
+    ]
+
+
+CLEAN, DEGRADED, UNTRAINED, UNLEARNED, RUINED = range(5)
+"""Kinds of finished trials; the last two have collapsed: others learned, or nobody did and its loss rose."""
+_GRADES = {CLEAN: Grade.CLEAN, DEGRADED: Grade.DEGRADED, UNTRAINED: Grade.UNTRAINED}
+
+
+def _among_peers(peers: _Facts, rules: OutcomeRules) -> tuple[NDArray[np.int_], Floats]:
+    """Return the kind of each trial, and its progress: [N], [N]."""
+    start = float(np.median(peers.first))
+    known_N = peers.chance[np.isfinite(peers.chance)]
+    chance = float(np.median(known_N)) if len(known_N) else math.nan
     floor = min((level for level in (start, chance) if math.isfinite(level)), default=math.nan)
-    best = min(curve.tail for curve in curves)
+    best = float(np.min(peers.tail))
     if not best < rules.chance_share * floor:
-        return [_without_learners(r, c, chance, rules) for r, c in zip(peers, curves, strict=True)]
+        return _without_learners(peers, chance, rules), np.ones(len(peers.tail))
     origin = _origin(start, chance, rules)
     way = origin - best
-    progress = [(origin - curve.tail) / way if way > 0 else 1.0 for curve in curves]
-    least = _least_doses(peers, progress, rules)
-    return [
-        _labelled(record, curve, share, way, least[_pace(record)], rules)
-        for record, curve, share in zip(peers, curves, progress, strict=True)
-    ]
+    progress_N = (origin - peers.tail) / way if way > 0 else np.ones(len(peers.tail))
+    back_up_N = peers.tail > peers.low + _larger(NOISE_SHARE * way, NOISE_ERRORS * peers.noise)
+    learned_N = _least_doses(peers, progress_N, rules.learned_progress) <= peers.dose
+    is_collapsed_N = _rose(peers, rules) | back_up_N | learned_N
+    clean_N = _least_doses(peers, progress_N, rules.clean_progress) <= peers.dose
+    is_degraded_N = (progress_N < rules.clean_progress) & clean_N
+    slow_N = np.where(is_collapsed_N, UNLEARNED, UNTRAINED)
+    kind_N = np.where(is_degraded_N, DEGRADED, CLEAN)
+    return np.where(progress_N < rules.collapse_progress, slow_N, kind_N), progress_N
 
 
 def _origin(start: float, chance: float, rules: OutcomeRules) -> float:
@@ -99,53 +174,70 @@ def _origin(start: float, chance: float, rules: OutcomeRules) -> float:
     return chance if chance < rules.chance_share * start else start
 
 
-def _least_doses(
-    peers: Sequence[TrialRecord], progress: Sequence[float], rules: OutcomeRules
-) -> dict[Pace, dict[float, float]]:
-    """Return, among trials of each pace, the smallest dose that usually reached each share of progress."""
-    groups: dict[Pace, list[tuple[float, float]]] = {}
-    for record, share in zip(peers, progress, strict=True):
-        groups.setdefault(_pace(record), []).append((_dose(record), share))
-    return {
-        pace: {
-            share: _usual_dose([dose for dose, _ in group], [made >= share for _, made in group])
-            for share in (rules.learned_progress, rules.clean_progress)
-        }
-        for pace, group in groups.items()
-    }
+def _least_doses(peers: _Facts, progress_N: Floats, share: float) -> Floats:
+    """Return for each trial the smallest dose of its pace that usually reached a share of progress: [N]."""
+    least_N = np.empty(len(progress_N))
+    for pace in np.unique(peers.pace):
+        alike_N = peers.pace == pace
+        least_N[alike_N] = _usual_dose(peers.dose[alike_N], progress_N[alike_N] >= share)
+    return least_N
 
 
-def _labelled(
-    record: TrialRecord,
-    curve: _Curve,
-    progress: float,
-    way: float,
-    least_dose: dict[float, float],
-    rules: OutcomeRules,
-) -> TrialRecord:
-    """Label one trial; ``least_dose`` is the smallest that usually reached each share of progress."""
-    if progress < rules.collapse_progress:
-        came_back_up = curve.tail > curve.low + max(NOISE_SHARE * way, NOISE_ERRORS * curve.noise)
-        learnable = least_dose[rules.learned_progress] <= _dose(record)
-        if _rose(record, curve, rules) or came_back_up or learnable:
-            return _collapsed(record, f"{max(progress, 0):.0%} of the best trial's progress at the same step")
-        return _stable(record, Grade.UNTRAINED)
-    gentler_did_better = progress < rules.clean_progress and least_dose[rules.clean_progress] <= _dose(record)
-    return _stable(record, Grade.DEGRADED if gentler_did_better else Grade.CLEAN)
+def _without_learners(peers: _Facts, chance: float, rules: OutcomeRules) -> NDArray[np.int_]:
+    """Return the kinds in a group in which nobody learned: only damage of its own counts."""
+    no_better_N = ~(peers.tail < rules.chance_share * chance)
+    return np.where(_rose(peers, rules) & no_better_N, RUINED, UNTRAINED)
 
 
-def _without_learners(record: TrialRecord, curve: _Curve, chance: float, rules: OutcomeRules) -> TrialRecord:
-    """Label a trial of a group in which nobody learned: only damage of its own counts."""
-    no_better = not curve.tail < rules.chance_share * chance
-    if _rose(record, curve, rules) and no_better:
-        return _collapsed(record, "its loss rose and ended no better than chance")
-    return _stable(record, Grade.UNTRAINED)
+def _rose(peers: _Facts, rules: OutcomeRules) -> NDArray[np.bool_]:
+    levels = [np.where(np.isfinite(level_N), level_N, -np.inf) for level_N in (peers.first, peers.chance)]
+    level_N = np.maximum(*levels)
+    limit_N = _larger(rules.rise_ratio * level_N, level_N + NOISE_ERRORS * peers.peak_noise)
+    has_risen_N: NDArray[np.bool_] = peers.peak > limit_N
+    return has_risen_N
 
 
-def _rose(record: TrialRecord, curve: _Curve, rules: OutcomeRules) -> bool:
-    levels = [level for level in (curve.first, record.chance_loss) if math.isfinite(level)]
-    level = max(levels)
-    return curve.peak > max(rules.rise_ratio * level, level + NOISE_ERRORS * curve.peak_noise)
+def _larger(first: Floats | float, second_N: Floats) -> Floats:
+    """Return the larger of two numbers; the first where they do not compare."""
+    return np.where(second_N > first, second_N, first)
+
+
+Forms: TypeAlias = dict[int, "tuple[str, TrialRecord | None]"]
+"""Kind -> message and labelled record of one trial; None: the record has that label already."""
+
+
+def _no_forms(_: TrialRecord) -> Forms:
+    return {}
+
+
+_FORMS: Kept[TrialRecord, Forms] = Kept(_no_forms)
+
+
+def _as(record: TrialRecord, forms: Forms, kind: int, progress: float) -> TrialRecord:
+    """Return the record as one of this kind; the same object whenever it is asked for again."""
+    known = forms.get(kind)
+    if known is None or (kind == UNLEARNED and known[0] != _message(record, kind, progress)):
+        message = _message(record, kind, progress)
+        made = _collapsed(record, message) if kind in {UNLEARNED, RUINED} else _stable(record, kind, message)
+        # a trial's own forms must not keep it alive
+        known = forms[kind] = (message, None if _has_label_of(made, record) else made)
+    return known[1] or record
+
+
+def _message(record: TrialRecord, kind: int, progress: float) -> str:
+    if kind == UNLEARNED:
+        return f"{max(progress, 0):.0%} of the best trial's progress at the same step"
+    if kind == RUINED:
+        return "its loss rose and ended no better than chance"
+    return f"finite for {record.steps} steps"
+
+
+def _has_label_of(one: TrialRecord, other: TrialRecord) -> bool:
+    return _label(one) == _label(other)
+
+
+def _label(record: TrialRecord) -> tuple[object, ...]:
+    return record.outcome, record.grade, record.cause, record.first_bad_step, record.message
 
 
 def _collapsed(record: TrialRecord, message: str) -> TrialRecord:
@@ -156,41 +248,59 @@ def _collapsed(record: TrialRecord, message: str) -> TrialRecord:
     )  # fmt: skip
 
 
-def _stable(record: TrialRecord, grade: Grade) -> TrialRecord:
-    message = f"finite for {record.steps} steps"
+def _stable(record: TrialRecord, kind: int, message: str) -> TrialRecord:
     return replace(
-        record, outcome=Outcome.STABLE, grade=grade, cause=None, first_bad_step=None, message=message
+        record, outcome=Outcome.STABLE, grade=_GRADES[kind], cause=None, first_bad_step=None, message=message
     )
 
 
-def _usual_dose(doses: Sequence[float], has_reached: Sequence[bool]) -> float:
+def _usual_dose(dose_N: Floats, has_reached_N: NDArray[np.bool_]) -> float:
     """Return the smallest dose that reached something, as nearly all around it did; infinity if none did.
 
     Around a dose are all trials of just that dose, and those next to it in order of dose: five at
     least, a tenth of all when there are many. Where nowhere nearly all of them did, the dose counts
     around which most did.
     """
-    order = sorted(doses)
-    reached = np.array(has_reached, dtype=float)[np.argsort(doses, kind="stable")]
-    total = np.append(0.0, np.cumsum(reached))
-    shares = {}
-    for dose in {dose for dose, has in zip(doses, has_reached, strict=True) if has}:
-        first, last = bisect_left(order, dose), bisect_right(order, dose)
-        missing = max(MIN_NEIGHBOURS, len(order) // 10) - (last - first)
-        pad = max(0, math.ceil(missing / 2))
-        first, last = max(0, first - pad), min(len(order), last + pad)
-        shares[dose] = float(total[last] - total[first]) / (last - first)
-    enough = min(NEARLY_ALL, max(shares.values(), default=0.0))
-    return min((dose for dose, share in shares.items() if share >= enough), default=math.inf)
+    if not has_reached_N.any():
+        return math.inf
+    order = np.argsort(dose_N, kind="stable")
+    in_order_N, num = dose_N[order], len(dose_N)
+    total = np.append(0.0, np.cumsum(has_reached_N[order].astype(float)))
+    dose_D = np.unique(dose_N[has_reached_N])
+    first_D = np.searchsorted(in_order_N, dose_D, side="left")
+    last_D = np.searchsorted(in_order_N, dose_D, side="right")
+    missing_D = max(MIN_NEIGHBOURS, num // 10) - (last_D - first_D)
+    pad_D = np.maximum(0, -(-missing_D // 2))
+    first_D, last_D = np.maximum(0, first_D - pad_D), np.minimum(num, last_D + pad_D)
+    share_D = (total[last_D] - total[first_D]) / (last_D - first_D)
+    enough = min(NEARLY_ALL, float(share_D.max()))
+    return float(dose_D[share_D >= enough].min())
 
 
 def _worst_step(trace: StepTrace) -> int:
     return trace.steps[int(np.argmax(trace.losses))]
 
 
-def _pace(record: TrialRecord) -> Pace:
-    """Return what makes equal doses unequal between trials."""
-    return tuple(getattr(record.plan, name) for name in PACED_BY)
+@lru_cache(maxsize=8)
+def _facts_by(smoothing: float) -> Kept[TrialRecord, bytes]:
+    """Return what keeps each trial's row of ``_Facts``, by how losses are smoothed."""
+    curves: Kept[StepTrace, _Curve] = Kept(lambda trace: _summary(trace, smoothing))
+
+    def row(record: TrialRecord) -> bytes:
+        curve = astuple(curves(record.trace))
+        known = (record.plan.horizon, _dose(record), _pace(record), record.chance_loss, *curve)
+        return np.array(known, dtype=float).tobytes()
+
+    return Kept(row)
+
+
+_PACES: dict[Pace, int] = {}
+
+
+def _pace(record: TrialRecord) -> int:
+    """Return a number for what makes equal doses unequal between trials."""
+    pace = tuple(getattr(record.plan, name) for name in PACED_BY)
+    return _PACES.setdefault(pace, len(_PACES))
 
 
 def _dose(record: TrialRecord) -> float:
@@ -198,7 +308,6 @@ def _dose(record: TrialRecord) -> float:
     return plan.learning_rate * (plan.horizon - plan.warmup_steps / 2)
 
 
-@lru_cache(maxsize=1 << 14)
 def _summary(trace: StepTrace, smoothing: float) -> _Curve:
     loss_N = np.asarray(trace.losses)
     tail = max(MIN_TAIL_POINTS, round(TAIL_SHARE * len(loss_N)))

@@ -6,7 +6,7 @@ Shape letters: T thresholds, J shapes of the curve, D distances. Decades.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,7 +50,7 @@ class Grid:
     def around(cls, searched: Span, evidence: Iterable[Evidence] = ()) -> Grid:
         """Return the grid that reaches ``PADDING`` beyond the span and beyond every trial near it."""
         lowest, highest = searched.low - REACH, searched.high + REACH
-        xs = [min(max(tally.x, lowest), highest) for tallies in evidence for tally in tallies]
+        xs = [min(max(x, lowest), highest) for tallies in evidence for x in _ends(tallies)]
         steps_below = _steps(searched.low - min([searched.low, *xs]) + PADDING)
         steps_above = _steps(max([searched.high, *xs]) - searched.low + PADDING)
         return cls(searched.low - STEP * steps_below, steps_below + steps_above + 1)
@@ -68,6 +68,13 @@ class Grid:
         return min(max(round((x - self.low) / CELL), 0), _CELLS * (self.size - 1))
 
 
+@lru_cache(maxsize=1024)
+def _ends(evidence: Evidence) -> tuple[float, ...]:
+    """Return the lowest and the highest intensity of some trials; nothing without trials."""
+    xs = [tally.x for tally in evidence]
+    return (min(xs), max(xs)) if xs else ()
+
+
 def _steps(width: float) -> int:
     return math.ceil(width / STEP - 1e-9)
 
@@ -79,19 +86,21 @@ def log_likelihood(curve: FailureCurve, grid: Grid, evidence: Evidence) -> Float
     Kept for evidence seen before: of many contexts, one trial changes one.
     """
     log_TJ = np.zeros((grid.size, len(SLOPE_J)))
+    tables = [_by_distance(curve, grid.size, result) for result in Result]
     for tally in evidence:
-        _add(log_TJ, curve, grid, tally)
+        _add(log_TJ, curve, grid, tally, tables)
     log_TJ.flags.writeable = False
     return log_TJ
 
 
-def _add(log_TJ: Floats, curve: FailureCurve, grid: Grid, tally: Tally) -> None:
-    """Add the log-likelihood of the trials at one intensity."""
+def _add(log_TJ: Floats, curve: FailureCurve, grid: Grid, tally: Tally, tables: Sequence[Floats]) -> None:
+    """Add the log-likelihood of the trials at one intensity; ``tables`` as ``_by_distance``, per result."""
     cell = grid.cell(tally.x)
-    for result in Result:
-        if tally.counts[result]:
-            table_DJ = _by_distance(curve, grid.size, result)
-            log_TJ += tally.counts[result] * _slid(table_DJ, cell, grid.size)
+    for count, table_DJ in zip(tally.counts, tables, strict=True):
+        if count == 1:
+            log_TJ += _slid(table_DJ, cell, grid.size)
+        elif count:
+            log_TJ += count * _slid(table_DJ, cell, grid.size)
     if tally.alive:
         distance_T = (cell - _CELLS * np.arange(grid.size, dtype=float)) * CELL
         for exposure in tally.alive:

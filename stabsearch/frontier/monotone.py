@@ -6,6 +6,8 @@ chance; when trials show one, it is said.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.stats import binom, hypergeom
 
@@ -36,8 +38,12 @@ def is_contradicted(evidence: Evidence, lower_bound: float, lapse: float) -> boo
     return bool(unexplained) or smallest_p_value(evidence) < _SURPRISE
 
 
+@lru_cache(maxsize=1024)
 def smallest_p_value(evidence: Evidence) -> float:
-    """Return how surprising the worst pair of neighbouring stretches is under monotone failures."""
+    """Return how surprising the worst pair of neighbouring stretches is under monotone failures.
+
+    Kept for evidence seen before: of many contexts, one trial changes one.
+    """
     failed_B, trials_B = _binned(evidence)
     starts, middles, ends = _stretches(len(failed_B))
     if not len(starts):

@@ -138,11 +138,28 @@ class Posterior:
 
         An average over seeds and nearby rates, which the smooth curve predicts best (measured).
         """
-        failure_TS = self.curve.failure_probability(x - self.grid.thresholds(), SLOPES_S)
-        dead = self.inferred.dead_C[context]
-        dead_Q = dead * self.inferred.dead_rate_CQ[context]
-        weight = np.concatenate([(1 - dead) * self._smooth_weight[context].ravel(), dead_Q])
-        return np.concatenate([failure_TS.ravel(), DEAD_RATE_Q]), weight
+        return _failures(self.curve, self.grid, x), self._failure_weights[context]
+
+    @cached_property
+    def _failure_weights(self) -> list[Floats]:
+        """Return the weights of the values that P(fail) may have, per context."""
+        dead_C, rate_CQ = self.inferred.dead_C, self.inferred.dead_rate_CQ
+        return [
+            np.concatenate([(1 - dead) * smooth_TS.ravel(), dead * rate_Q])
+            for dead, smooth_TS, rate_Q in zip(dead_C, self._smooth_weight, rate_CQ, strict=True)
+        ]
+
+
+@lru_cache(maxsize=1024)
+def _failures(curve: FailureCurve, grid: Grid, x: float) -> Floats:
+    """Return what P(fail) is at an intensity for every threshold and slope, and if dead: read-only.
+
+    Kept for intensities seen before: of a thousand running trials, many share one.
+    """
+    failure_TS = curve.failure_probability(x - grid.thresholds(), SLOPES_S)
+    values = np.concatenate([failure_TS.ravel(), DEAD_RATE_Q])
+    values.flags.writeable = False
+    return values
 
 
 @lru_cache(maxsize=16)

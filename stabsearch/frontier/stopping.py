@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 
 import numpy as np
 
 from stabsearch.frontier.frontier import Frontier
+from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.labels import relabel
 from stabsearch.frontier.problem import Goal
 from stabsearch.frontier.verdict import ContextVerdict
-from stabsearch.records import Context, OutcomeRules, Stage, TrialRecord
+from stabsearch.records import Context, OutcomeRules, Stage, TrialPlan, TrialRecord
 
 MIN_TRIALS_PER_CONTEXT = 3  # chosen: fewer, on average, and the prior would decide
 
@@ -63,8 +65,10 @@ def search_end(
         stopping: when to stop.
         fit_to: fits the frontier of these contexts.
     """
-    known = [record for record in searching(records) if record.is_evidence]
-    if sum(record.plan.context in contexts for record in known) < MIN_TRIALS_PER_CONTEXT * len(contexts):
+    evident = [record for record, counts in zip(records, _COUNTS.of(records), strict=True) if counts]
+    known = sorted(evident, key=lambda record: record.plan.number)
+    needed = MIN_TRIALS_PER_CONTEXT * len(contexts)
+    if len(list(islice((None for record in known if record.plan.context in contexts), needed))) < needed:
         return None
     reasons = _reasons(fit_to(relabel(known, stopping.rules)), stopping)
     if reasons:
@@ -72,10 +76,22 @@ def search_end(
     return next((reason for reason in SearchEnd if reason in reasons), None)
 
 
+def _counts(record: TrialRecord) -> bool:
+    return is_searching(record.plan) and record.is_evidence
+
+
+_COUNTS: Kept[TrialRecord, bool] = Kept(_counts)
+
+
 def searching(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials of the search, canary included, in trial order."""
-    kept = [record for record in records if record.plan.stage in {Stage.CANARY, Stage.SEARCH}]
+    kept = [record for record in records if is_searching(record.plan)]
     return sorted(kept, key=lambda record: record.plan.number)
+
+
+def is_searching(plan: TrialPlan) -> bool:
+    """Return whether a trial belongs to the search; the canary does."""
+    return plan.stage is Stage.SEARCH or plan.stage is Stage.CANARY
 
 
 def mean_error(frontier: Frontier, goal: Goal) -> float:

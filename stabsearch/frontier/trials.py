@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from stabsearch.errors import UserError
 from stabsearch.frontier.evidence import Evidence, Observation, Result, tallied
-from stabsearch.records import PRECISIONS, Context, Grade, Outcome, Stage
+from stabsearch.frontier.kept import Kept
+from stabsearch.records import PRECISIONS, Context, Grade, Outcome, Stage, TrialRecord
 from stabsearch.records.hyperparameters import FURTHER, HYPERPARAMETERS, Value, of_role
 
 CONTEXT_COLUMNS = tuple(row.name for row in of_role("context"))
 FURTHER_COLUMNS = tuple(row.name for row in FURTHER)
 """What else tells contexts apart where a table has it; a missing value: not searched."""
 TRIAL_COLUMNS = ("learning_rate", *CONTEXT_COLUMNS, "outcome")
-READ_COLUMNS = (
-    "number", *TRIAL_COLUMNS, *FURTHER_COLUMNS, "stage", "grade", "horizon", "steps", "first_bad_step",
-)  # fmt: skip
-"""Everything that a fit looks at, and the order of the trials."""
 
 
 class TableError(UserError, ValueError):
@@ -39,17 +38,17 @@ class ContextTrials:
     num_learned: int
     """Survivors that learned; survivors count as having learned when the table has no grades."""
 
-    @property
+    @cached_property
     def num_trials(self) -> int:
         """Return how many trials are evidence."""
         return sum(tally.num_trials for tally in self.evidence)
 
-    @property
+    @cached_property
     def num_failed(self) -> int:
         """Return how many of them failed because of their hyperparameters."""
         return sum(tally.failed for tally in self.evidence)
 
-    @property
+    @cached_property
     def lowest_failed(self) -> float:
         """Return the lowest log10 learning rate that failed; infinity when none did."""
         return min((tally.x for tally in self.evidence if tally.failed), default=math.inf)
@@ -90,6 +89,92 @@ def context_trials(trials: pd.DataFrame, contexts: Sequence[Context] = ()) -> tu
         )
         for context in sorted(groups, key=lambda context: context.order)
     )
+
+
+class _Point(NamedTuple):
+    """What one trial says of its context's frontier."""
+
+    observation: Observation
+    has_learned: bool
+
+
+class _Look(NamedTuple):
+    """What one record comes to."""
+
+    group: int
+    """A number for its context."""
+    horizon: int
+    point: _Point | None
+    """None: it proves nothing."""
+
+
+def record_trials(records: Sequence[TrialRecord], contexts: Sequence[Context]) -> tuple[ContextTrials, ...]:
+    """Return the evidence of some contexts, as ``context_trials`` of a table of these records has it.
+
+    Each record is looked at once, and a context is counted again only when one of its trials changed:
+    this is asked after every trial.
+    """
+    groups: dict[int, list[_Point]] = {_group(context): [] for context in contexts}
+    looks = _LOOKS.of(records)
+    horizons = {look.horizon for look in looks if look.group in groups}
+    if len(horizons) > 1:
+        shortest = min(horizons)
+        looks = [_seen_beside(look, record, shortest) for look, record in zip(looks, records, strict=True)]
+    for group, _, point in looks:
+        if point is not None and group in groups:
+            groups[group].append(point)
+    in_order = sorted({_plain(context) for context in contexts}, key=lambda context: context.order)
+    return tuple(_counted(context, groups[_group(context)]) for context in in_order)
+
+
+_GROUPS: dict[Context, int] = {}
+
+
+def _group(context: Context) -> int:
+    return _GROUPS.setdefault(context, len(_GROUPS))
+
+
+def _look(record: TrialRecord) -> _Look:
+    return _Look(_group(record.plan.context), record.plan.horizon, _point(record, broke_later=False))
+
+
+_LOOKS: Kept[TrialRecord, _Look] = Kept(_look)
+
+
+def _seen_beside(look: _Look, record: TrialRecord, shortest: int) -> _Look:
+    """Return what a record comes to beside trials of a shorter horizon."""
+    broke_later = look.horizon > shortest and (record.first_bad_step or 0) > shortest
+    return look._replace(point=_point(record, broke_later=True)) if broke_later else look
+
+
+def _point(record: TrialRecord, *, broke_later: bool) -> _Point | None:
+    plan, outcome = record.plan, record.outcome
+    exposure = 1.0 if outcome.is_evidence else 0.0
+    if outcome is Outcome.INTERRUPTED:
+        exposure = _alive_share(record.steps, plan.horizon, plan.warmup_steps)
+    if plan.stage is Stage.RAMP or exposure <= 0:
+        return None
+    x = math.log10(_number(plan.learning_rate, plan.number, "learning_rate", positive=True))
+    result = Result.SURVIVED if broke_later else _result(outcome, record.grade)
+    is_graded = record.grade is Grade.CLEAN or record.grade is Grade.DEGRADED
+    has_learned = result is not Result.FAILED and is_graded and exposure >= 1
+    return _Point(Observation(x, result, exposure), has_learned)
+
+
+_COUNTED: dict[int, deque[tuple[list[_Point], ContextTrials]]] = {}
+_KEPT_PER_CONTEXT = 4  # chosen: the search's trials, all trials, and those before a confirmation
+
+
+def _counted(context: Context, points: list[_Point]) -> ContextTrials:
+    """Return the trials of a context; the same object for the same points."""
+    recent = _COUNTED.setdefault(_group(context), deque(maxlen=_KEPT_PER_CONTEXT))
+    for known, trials in recent:
+        if known == points:
+            return trials
+    evidence = tallied(point.observation for point in points)
+    trials = ContextTrials(context, evidence, sum(point.has_learned for point in points))
+    recent.append((points, trials))
+    return trials
 
 
 def log_learning_rates(table: pd.DataFrame) -> list[float]:
@@ -181,7 +266,7 @@ def _exposures(trials: pd.DataFrame, outcomes: Sequence[Outcome]) -> list[float]
     shares = [
         1.0
         if outcome.is_evidence
-        else _alive_share(trials.iloc[place])
+        else _alive_share_of(trials.iloc[place])
         if outcome is Outcome.INTERRUPTED
         else 0.0
         for place, outcome in enumerate(outcomes)
@@ -195,15 +280,20 @@ def _broke_later(trials: pd.DataFrame) -> list[bool]:
         return [False] * len(trials)
     horizon = pd.to_numeric(trials["horizon"], errors="coerce")
     first_bad = pd.to_numeric(trials["first_bad_step"], errors="coerce")
-    return list(map(bool, (horizon > horizon.min()) & (first_bad > horizon.min())))
+    broke_later = (horizon > horizon.min()) & (first_bad > horizon.min())
+    return list(map(bool, broke_later.fillna(False)))
 
 
-def _alive_share(row: pd.Series[Any]) -> float:
-    """Return how much of its time at the peak learning rate a stopped trial had behind it."""
+def _alive_share_of(row: pd.Series[Any]) -> float:
     try:
         steps, horizon, warmup = (float(row[name]) for name in ("steps", "horizon", "warmup_steps"))
     except (KeyError, TypeError, ValueError):
         return 0.0
+    return _alive_share(steps, horizon, warmup)
+
+
+def _alive_share(steps: float, horizon: float, warmup: float) -> float:
+    """Return how much of its time at the peak learning rate a stopped trial had behind it."""
     share = (steps - warmup) / (horizon - warmup) if horizon > warmup else 0.0
     return min(max(share, 0.0), 0.999) if math.isfinite(share) else 0.0
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from stabsearch.errors import UserError
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.confirming import Confirming, certificate_of
-from stabsearch.frontier.fit import evidence_frame, fit
+from stabsearch.frontier.fit import fit_records
 from stabsearch.frontier.hints import ramp_hints
 from stabsearch.frontier.rounds import Round, rounds
-from stabsearch.frontier.stopping import SearchEnd, Stopping, search_end, searching
+from stabsearch.frontier.stopping import SearchEnd, Stopping, is_searching, search_end
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.search.canary import baseline
 
@@ -69,8 +69,8 @@ def fitted(
     """
     rates = sweep.search.learning_rate
     seen = at_base_horizon(records, sweep.outcomes)
-    return fit(
-        evidence_frame(record for record in seen if record.plan.context in contexts),
+    return fit_records(
+        seen,
         max_failure_probability=sweep.risk.max_failure_probability,
         learning_rate_range=(rates.low, rates.high),
         confidence=sweep.risk.confidence,
@@ -111,7 +111,12 @@ class Campaign:
         self._clock, self._began, self._known = clock, clock(), tuple(hints)
         self._waiting = deque(study.unfinished())
         self._in_flight: dict[int, TrialPlan] = {}
-        self._seen: list[TrialRecord] = []
+        self._seen: deque[TrialRecord] = deque(maxlen=CRASHES_IN_A_ROW)
+        self._canaries: list[TrialRecord] = []
+        known = study.raw_records
+        self._last_canary = max((r.plan.number for r in known if r.plan.stage is Stage.CANARY), default=None)
+        self._has_data_fault = any(record.outcome is Outcome.DATA_FAULT for record in known)
+        self._num_searched = sum(is_searching(record.plan) for record in known)
         self._judged: tuple[int, SearchEnd | None] | None = None  # by number of search trials: it says it all
 
     @property
@@ -134,12 +139,10 @@ class Campaign:
 
     def _broken(self) -> TrialRecord | None:
         """Return the trial by which it is clear that trials do not run."""
-        last = self._seen[-CRASHES_IN_A_ROW:]
-        crashes = [record for record in last if record.outcome in {Outcome.CRASHED, Outcome.OOM}]
+        crashes = [record for record in self._seen if record.outcome in {Outcome.CRASHED, Outcome.OOM}]
         if len(crashes) == CRASHES_IN_A_ROW:
             return crashes[-1]
-        canaries = [record for record in self._seen if record.plan.stage is Stage.CANARY]
-        return next((record for record in canaries if record.outcome in NEVER_TRAINED), None)
+        return next((record for record in self._canaries if record.outcome in NEVER_TRAINED), None)
 
     def frontier(self) -> Frontier:
         """Return the frontier as the records show it now."""
@@ -178,8 +181,17 @@ class Campaign:
         self._in_flight.pop(record.plan.number, None)
         record = replace(record, attempts=self._study.starts(record.plan.number))
         if self._study.tell(record):
-            self._seen.append(record)
+            self._take_note(record)
             self._on_finished(self._study.labelled(record.plan.number))
+
+    def _take_note(self, record: TrialRecord) -> None:
+        """Keep what later decisions need of a trial, so that none of them goes through all trials."""
+        self._seen.append(record)
+        self._has_data_fault |= record.outcome is Outcome.DATA_FAULT
+        self._num_searched += is_searching(record.plan)
+        if record.plan.stage is Stage.CANARY:
+            self._canaries.append(record)
+            self._last_canary = max(record.plan.number, self._last_canary or 0)
 
     def lost(self, plan: TrialPlan, reason: str, *, by_node: bool = False) -> None:
         """Start a plan again whose worker went away, or give it up after the last attempt.
@@ -202,13 +214,12 @@ class Campaign:
         if limit is not None and self._clock() - self._began > limit:
             return True
         self._lacking = self._lacking or self._lack()
-        faults = any(record.outcome is Outcome.DATA_FAULT for record in self._study.raw_records)
-        return faults or self.problem is not None
+        return self._has_data_fault or self.problem is not None
 
     def _proposed(self) -> TrialPlan | None:
         records = self._study.records
         spent = len(records) + len(self._in_flight)
-        canary = next((r for r in reversed(records) if r.plan.stage is Stage.CANARY), None)
+        canary = None if self._last_canary is None else self._study.labelled(self._last_canary)
         if canary is None or canary.outcome in NEVER_TRAINED:
             return self._next_canary(spent)
         if canary.outcome.is_failure or spent >= self._stages.trials:
@@ -234,11 +245,10 @@ class Campaign:
         return self.frontier().recommend() is None
 
     def _search_end(self, records: Sequence[TrialRecord]) -> SearchEnd | None:
-        known = searching(records)
-        if self._judged is None or self._judged[0] != len(known):
+        if self._judged is None or self._judged[0] != self._num_searched:
             fit_to = partial(fitted, self._sweep, self._contexts, hints=self._hints())
             stopping = stopping_of(self._sweep, self._stages)
-            self._judged = len(known), search_end(known, self._contexts, stopping, fit_to)
+            self._judged = self._num_searched, search_end(records, self._contexts, stopping, fit_to)
         return self._judged[1]
 
     def _next_canary(self, spent: int) -> TrialPlan | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,9 @@ from optuna.trial import FrozenTrial
 
 from stabsearch.frontier.acquisition import Proposal, next_trial, safety_probe
 from stabsearch.frontier.curve import FailureCurve
-from stabsearch.frontier.evidence import Observation, tallied
+from stabsearch.frontier.evidence import Evidence, Observation, Result, tallied
 from stabsearch.frontier.hints import PriorHint
+from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.likelihood import Span
 from stabsearch.frontier.prior import Prior, context_prior, factor_of, factored_prior
 from stabsearch.frontier.problem import Goal, Pending, Problem
@@ -28,6 +31,7 @@ from stabsearch.search.numbered_random import NumberedRandomSampler
 from stabsearch.search.told import EvidenceSource, alive_for, proven, running
 
 _MAX_CONTEXTS = 256  # chosen: a suggestion stays below 0.1 s
+_MAX_KEPT = 4 * _MAX_CONTEXTS  # chosen: of a space with more contexts, others are looked at each time
 
 Levelled = tuple[int, ...]
 """A context as the level of each of its parameters."""
@@ -121,23 +125,27 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
     def _proposal(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], rng: np.random.Generator
     ) -> dict[str, Any]:
-        observed = _Observed(space, self._intensity)
-        facts = [
-            (*place, result) for t, result in proven(study, self._evidence) if (place := observed.place(t))
-        ]
-        places = [(*place, alive_for(t)) for t in running(study, but=trial) if (place := observed.place(t))]
-        contexts = observed.contexts([*(fact[0] for fact in facts), *(place[0] for place in places)], rng)
+        observed = _observed(_Space(repr(space), space), self._intensity)
+        facts = proven(study, self._evidence)
+        places = observed.places([t for t, _ in facts])
+        alive = running(study, but=trial)
+        alive_at = observed.places(alive)
+        contexts = observed.contexts(lambda: [place.context for place in (*places, *alive_at) if place], rng)
         position = {context: index for index, context in enumerate(contexts)}
-        observations: list[list[Observation]] = [[] for _ in contexts]
-        for context, x, result in facts:
-            if context in position:
-                observations[position[context]].append(Observation(x, result))
+        observations: dict[Levelled, list[Observation]] = {context: [] for context in contexts}
+        for place, (_, result) in zip(places, facts, strict=True):
+            if place is not None and place.context in observations:
+                observations[place.context].append(place.observations[result])
         problem = Problem(
             self._curve,
             observed.span,
             observed.prior(contexts, self._hints),
-            [tallied(each) for each in observations],
-            [Pending(position[context], x, share) for context, x, share in places if context in position],
+            [observed.evidence(context, seen) for context, seen in observations.items()],
+            [
+                Pending(position[place.context], place.x, alive_for(t))
+                for t, place in zip(alive, alive_at, strict=True)
+                if place is not None and place.context in position
+            ],
             self._goal,
             self._cost_exponent,
         )
@@ -151,6 +159,20 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         return number % self._probe_every == self._probe_every - 1
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a trial lies in a search space."""
+
+    context: Levelled
+    x: float
+    """Intensity, decades."""
+
+    @cached_property
+    def observations(self) -> dict[Result, Observation]:
+        """Return what the trial shows, by how it ends."""
+        return {result: Observation(self.x, result) for result in Result}
+
+
 class _Observed:
     """A search space as the frontier sees it: one axis, and contexts made of levels."""
 
@@ -159,9 +181,27 @@ class _Observed:
         self._axis = Axis(space[intensity])
         self._levels = context_levels(space, intensity)
         self.span = Span(self._axis.low, self._axis.high)
+        self._places: Kept[FrozenTrial, _Place | None] = Kept(self._place)
+        self._evidence: dict[Levelled, tuple[list[Observation], Evidence]] = {}
 
-    def place(self, trial: FrozenTrial) -> tuple[Levelled, float] | None:
-        """Return a trial's context and intensity (decades), None when it lies in another space."""
+    def places(self, trials: Sequence[FrozenTrial]) -> list[_Place | None]:
+        """Return where each trial lies, None where that is another space.
+
+        A trial that has its place keeps it; one without may still be given its parameters.
+        """
+        places = zip(trials, self._places.of(trials), strict=True)
+        return [place if place is not None else self._place(trial) for trial, place in places]
+
+    def evidence(self, context: Levelled, observations: list[Observation]) -> Evidence:
+        """Return the tallies of a context's trials, those of the last proposal if nothing has changed."""
+        known = self._evidence.get(context)
+        if known is None or known[0] != observations:
+            if len(self._evidence) > _MAX_KEPT:
+                self._evidence.clear()
+            known = self._evidence[context] = observations, tallied(observations)
+        return known[1]
+
+    def _place(self, trial: FrozenTrial) -> _Place | None:
         if any(name not in trial.params for name in (self._intensity, *self._levels)):
             return None
         levels = [level.of(trial.params[name]) for name, level in self._levels.items()]
@@ -170,15 +210,15 @@ class _Observed:
         if not math.isfinite(x):
             return None
         context = tuple(level for level in levels if level is not None)
-        return (context, self.span.rounded(x)) if len(context) == len(levels) else None
+        return _Place(context, self.span.rounded(x)) if len(context) == len(levels) else None
 
-    def contexts(self, seen: Iterable[Levelled], rng: np.random.Generator) -> list[Levelled]:
+    def contexts(self, seen: Callable[[], list[Levelled]], rng: np.random.Generator) -> list[Levelled]:
         """Return every context; of very many, the latest that were seen, or random ones."""
         counts = [level.count for level in self._levels.values()]
         if math.prod(counts) <= _MAX_CONTEXTS:
             return list(itertools.product(*map(range, counts)))
         drawn = (tuple(int(rng.integers(count)) for count in counts) for _ in range(_MAX_CONTEXTS))
-        latest = list(dict.fromkeys(reversed(list(seen))))[: _MAX_CONTEXTS // 2]
+        latest = list(dict.fromkeys(reversed(seen())))[: _MAX_CONTEXTS // 2]
         return list(dict.fromkeys((*latest, *drawn)))[:_MAX_CONTEXTS]
 
     def prior(self, contexts: Sequence[Levelled], hints: Sequence[PriorHint]) -> Prior:
@@ -205,6 +245,20 @@ class _Observed:
         drawn = zip(self._levels.items(), context, strict=True)
         values = {name: level.draw(index, rng) for (name, level), index in drawn}
         return {self._intensity: self._axis.value(proposal.x), **values}
+
+
+@dataclass(frozen=True)
+class _Space:
+    """A search space, told apart by how it is written: 1 and 1.0 are equal, and are not the same choice."""
+
+    text: str
+    distributions: Mapping[str, BaseDistribution] = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _observed(space: _Space, intensity: str) -> _Observed:
+    """Return a search space as the frontier sees it, with what earlier samplers saw in it."""
+    return _Observed(space.distributions, intensity)
 
 
 def _is_searchable(distribution: BaseDistribution | None) -> bool:

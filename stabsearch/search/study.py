@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from stabsearch.config import Search
 from stabsearch.frontier.bridges import at_base_horizon
+from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.labels import relabel
 from stabsearch.records import Context, Grade, OutcomeRules, Stage, TrialPlan, TrialRecord
 from stabsearch.records.hyperparameters import HYPERPARAMETERS
@@ -46,6 +48,9 @@ def score(record: TrialRecord) -> float | None:
     if record.outcome.is_failure:
         return 0.0
     return 0.5 if record.grade is Grade.DEGRADED else 1.0
+
+
+_SCORES: Kept[TrialRecord, float | None] = Kept(score)
 
 
 def search_space(search: Search, warmups: Sequence[int]) -> dict[str, BaseDistribution]:
@@ -87,6 +92,9 @@ class SweepStudy:
         self._space, self._sampler_for = space, sampler_for
         self._seed, self._horizon, self._rules = seed, horizon, rules
         self._records: dict[int, TrialRecord] = {}
+        self._in_order: list[TrialRecord] = []
+        self._labelled: dict[int, TrialRecord] | None = None
+        self._scored: dict[int, float | None] | None = None
         if SWEEP_ID not in self._study.user_attrs:
             self._study.set_user_attr(SWEEP_ID, uuid.uuid4().hex)
         self._recover()
@@ -99,16 +107,29 @@ class SweepStudy:
     @property
     def raw_records(self) -> list[TrialRecord]:
         """Return one record per finished trial as its worker told it, in trial order."""
-        return [self._records[number] for number in sorted(self._records)]
+        return list(self._in_order)
 
     @property
     def records(self) -> list[TrialRecord]:
         """Return one record per finished trial with final labels, in trial order."""
-        return relabel(self.raw_records, self._rules)
+        return list(self._by_number().values())
 
     def labelled(self, number: int) -> TrialRecord:
         """Return the record of a finished trial with the label it has among the others now."""
-        return next(record for record in self.records if record.plan.number == number)
+        return self._by_number()[number]
+
+    def _by_number(self) -> dict[int, TrialRecord]:
+        """Return the labelled records in trial order, labelled anew once a trial has ended."""
+        if self._labelled is None:
+            labelled = relabel(self._in_order, self._rules)
+            self._labelled = {record.plan.number: record for record in labelled}
+        return self._labelled
+
+    def _take(self, record: TrialRecord) -> None:
+        """Keep a record, in trial order; labels and scores of the others may change with it."""
+        self._records[record.plan.number] = record
+        insort(self._in_order, record, key=lambda each: each.plan.number)
+        self._labelled = self._scored = None
 
     def unfinished(self) -> list[TrialPlan]:
         """Return the plans that have been asked for and not told, in trial order."""
@@ -168,9 +189,9 @@ class SweepStudy:
         plan = self._plan(number, {"learning_rate": high, **context.settings}, Stage.RAMP)
         return self._added(as_ramp(plan, low, high))
 
-    def count_start(self, number: int) -> None:
-        """Count a start of a trial, durably."""
-        self._count(number, STARTS)
+    def count_start(self, number: int) -> int:
+        """Count a start of a trial, durably, and return how often it has been started."""
+        return self._count(number, STARTS)
 
     def starts(self, number: int) -> int:
         """Return how often a trial has been started."""
@@ -198,7 +219,7 @@ class SweepStudy:
         if number in self._records:
             return False
         self._keep(number, RECORD, record.to_json())
-        self._records[number] = record
+        self._take(record)
         self._close(number)
         return True
 
@@ -215,8 +236,10 @@ class SweepStudy:
         self._study.tell(number, value)
 
     def _scores(self) -> dict[int, float | None]:
-        at_horizon = at_base_horizon(self.records, self._rules)
-        return {record.plan.number: score(record) for record in at_horizon}
+        if self._scored is None:
+            at_horizon = at_base_horizon(self.records, self._rules)
+            self._scored = dict(zip(self._by_number(), _SCORES.of(at_horizon), strict=True))
+        return self._scored
 
     def _evidence(self, trials: Sequence[FrozenTrial]) -> list[float | None]:
         """Return the current score of each trial; labels may have changed since it was told."""
@@ -261,7 +284,8 @@ class SweepStudy:
         return found
 
     def _recover(self) -> None:
-        self._records = {record.plan.number: record for record in records_in(self._study)}
+        for record in records_in(self._study):
+            self._take(record)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             if RECORD in trial.user_attrs:
                 self._close(trial.number)
