@@ -58,6 +58,9 @@ def write_reports(
     )
     contents = _rendered(findings)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted({*contents, RECOMMENDED_FILE}):
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name} is a folder, and in the way of a report", "move it away")
     for name, content in contents.items():
         write_atomically(folder / name, content)
     if RECOMMENDED_FILE not in contents:

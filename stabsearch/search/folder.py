@@ -22,6 +22,8 @@ from stabsearch.search.journal import WAY_OUT
 Resume = Literal["auto", "must", "never"]
 RESOLVED = "sweep.resolved.yaml"
 LOCK = ".lock"
+RESULTS = frozenset({".csv", ".html", ".journal", ".json", ".md", ".parquet", ".png", ".yaml"})
+"""Endings of the files that a sweep writes."""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 
@@ -54,6 +56,7 @@ class SweepFolder:
             raise UserError(f"nothing to resume in {self.path}", "start it with --resume auto")
         if self.holds_a_sweep:
             self._check_same()
+            self._check_plain()
         self._check_writable()
 
     def _check_same(self) -> None:
@@ -68,6 +71,12 @@ class SweepFolder:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise UserError(f"{self.path} holds a different sweep: {changed[0]}{more}",
                             "choose another name or output_dir, or set it back", key=("name",))  # fmt: skip
+
+    def _check_plain(self) -> None:
+        """Raise where a folder or a link stands in the place of a result, before anything is written."""
+        for path in self.path.iterdir():
+            if path.suffix in RESULTS and not path.is_file():
+                raise UserError(f"{path} is no plain file, and in the way of a result", "move it away")
 
     def _check_writable(self) -> None:
         nearest = self.path

@@ -64,7 +64,9 @@ def trials_of(study: Study) -> list[FrozenTrial]:
 def _check_trial(trial: FrozenTrial) -> None:
     """Raise for a trial that cannot have come about: one of its lines has gone, or was changed."""
     attrs = trial.user_attrs
-    trial._validate()
+    if VOID in attrs:
+        return
+    _check_params(trial)
     if trial.state.is_finished() and RECORD not in attrs and VOID not in attrs:
         raise ValueError("it has ended and has no record")
     if PLAN not in attrs and RECORD in attrs:
@@ -72,8 +74,16 @@ def _check_trial(trial: FrozenTrial) -> None:
     for name in COUNTS:
         if not _is_count(attrs.get(name, 0)):
             raise ValueError(f"{name} is {attrs[name]!r}")
-    if trial.state is TrialState.COMPLETE and not all(math.isfinite(value) for value in trial.values):
+    if trial.state is TrialState.COMPLETE and not all(map(_is_finite, trial.values or [None])):
         raise ValueError(f"its values are {trial.values!r}")
+
+
+def _check_params(trial: FrozenTrial) -> None:
+    if trial.params.keys() != trial.distributions.keys():
+        raise ValueError("its parameters are not those that it has distributions of")
+    for name, distribution in trial.distributions.items():
+        if not distribution._contains(distribution.to_internal_repr(trial.params[name])):
+            raise ValueError(f"its {name} lies outside of what is searched")
 
 
 def plan_of(study: Study, trial: FrozenTrial) -> TrialPlan:
@@ -178,6 +188,10 @@ def _check_trace(trace: StepTrace) -> None:
         raise ValueError("its curves have different lengths")
     if any(after <= before for before, after in zip((0, *steps), (*steps, MOST), strict=True)):
         raise ValueError("the steps of its curves do not ascend")
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in {int, float} and math.isfinite(value)
 
 
 def _is_count(value: Any) -> bool:

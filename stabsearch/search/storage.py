@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from optuna.storages.journal import JournalStorage
 
 from stabsearch.config.address import in_full, without_password
 from stabsearch.errors import UserError
+from stabsearch.search.folder import RESOLVED
 from stabsearch.search.journal import WAY_OUT, Journal, check_last_line, cut_torn_line
 from stabsearch.search.readable import UNREADABLE
 
@@ -27,8 +29,7 @@ def open_storage(folder: Path, url: str | None, *, is_writer: bool = True) -> Ba
     """
     if url is None:
         return _open_journal(folder / JOURNAL, is_writer)
-    if not is_writer:
-        _check_holds_studies(url)
+    _check_tables(url, is_writer)
     try:
         return RDBStorage(in_full(url, KEY))
     except UserError:
@@ -45,6 +46,9 @@ def _open_journal(path: Path, is_writer: bool) -> JournalStorage:
     try:
         if path.exists() and not path.is_file():
             raise IsADirectoryError(21, "not a plain file")
+        if (path.parent / RESOLVED).exists() and not (path.exists() and path.stat().st_size):
+            raise UserError(f"{path} is empty or missing, and the sweep was begun",
+                            "restore it from a backup, or remove the folder to start anew")  # fmt: skip
         storage = _read_journal(path)
         if is_writer:
             check_last_line(path)
@@ -75,26 +79,43 @@ def database_file(url: str) -> Path | None:
     return Path(url.removeprefix(SQLITE).partition("?")[0])
 
 
-def _check_holds_studies(url: str) -> None:
-    """Raise for an SQLite file that holds no studies: opened to be read, it would be given tables.
+TABLES = frozenset({"studies", "study_user_attributes", "trials", "trial_user_attributes", "trial_params"})
+"""What a sweep needs of the tables of Optuna."""
+ONE_ROW = {
+    "version_info": "select 1 from version_info limit 2",
+    "alembic_version": "select 1 from alembic_version limit 2",
+}
+"""Tables of Optuna that hold one row each -> what asks for their rows."""
+
+
+def _check_tables(url: str, is_writer: bool) -> None:
+    """Raise for an SQLite file that lacks a part: Optuna, opening it, would put an empty one in its place.
 
     Raises:
-        UserError: it is no database, or another program's.
+        UserError: it is no database, another program's, or some of its tables have gone.
     """
     path = database_file(url)
-    if path is None:
+    if path is None or not path.exists():
         return
+    if not path.is_file():
+        raise UserError(f"{path} is no plain file", WAY_OUT, key=KEY)
     try:
-        database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
-        try:
-            tables = database.execute("select count(*) from sqlite_master where name = 'studies'").fetchone()[
-                0
-            ]
-        finally:
-            database.close()
+        there, rows = _look_inside(path)
     except sqlite3.OperationalError:
         return  # left by a process that was killed in mid-write: it is put right when it is opened
-    except sqlite3.DatabaseError as error:
-        raise UserError(f"the study in {path} is damaged: {error}", WAY_OUT) from None
-    if not tables:
-        raise UserError(f"{path} holds no study", "check study.storage in sweep.resolved.yaml")
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise UserError(f"the study in {path} is damaged: {error}", WAY_OUT, key=KEY) from None
+    if is_writer and not there & TABLES:
+        return  # a database of the user's that gets its first study
+    if rows != [1, 1]:
+        missing = ", ".join(sorted(TABLES - there)) or "Optuna's version"
+        raise UserError(f"the study in {path} is damaged: it lacks {missing}", WAY_OUT, key=KEY)
+
+
+def _look_inside(path: Path) -> tuple[set[str], list[int]]:
+    """Return the tables of an SQLite file, and the rows of those that hold one, where all are there."""
+    with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as database:
+        there = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+        if not there.issuperset(TABLES.union(ONE_ROW)):
+            return there, []
+        return there, [len(database.execute(query).fetchall()) for query in ONE_ROW.values()]

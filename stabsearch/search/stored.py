@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -30,7 +31,8 @@ from stabsearch.search.storage import JOURNAL, database_file, open_storage
 
 __all__ = [
     "END", "LOSSES", "NODE_LOSSES", "PLAN", "RECORD", "STARTS", "STUDY_NAME", "SWEEP", "SWEEP_ID", "VOID",
-    "end_in", "read_study", "records_in", "study_name", "sweep_id_in", "sweep_in", "unfinished_in",
+    "checked_sweep", "end_in", "read_study", "records_in", "study_name", "sweep_id_in", "sweep_in",
+    "unfinished_in",
 ]  # fmt: skip
 STUDY_NAME = "stabsearch"
 
@@ -101,6 +103,25 @@ def read_study(folder: Path) -> Study:
         if SWEEP not in study.user_attrs:
             raise _no_sweep(folder)
     return study
+
+
+def checked_sweep(storage: BaseStorage, name: str) -> dict[str, Any] | None:
+    """Return the sweep that a study was made for, None for a new study; all of it is read, nothing written.
+
+    Raises:
+        UserError: the study is damaged.
+    """
+    with readable(name):
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+        except KeyError:
+            return None
+        attributes = study.user_attrs
+    records_in(study)
+    unfinished_in(study)
+    if SWEEP_ID in attributes:
+        sweep_id_in(study)
+    return sweep_in(study) if SWEEP in attributes else None
 
 
 def study_name(sweep: str, url: str | None) -> str:

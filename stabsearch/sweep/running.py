@@ -166,7 +166,7 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
     from stabsearch.search.readable import readable
     from stabsearch.search.samplers import make_sampler, sampler_seed
     from stabsearch.search.storage import open_storage
-    from stabsearch.search.stored import study_name
+    from stabsearch.search.stored import checked_sweep, study_name
     from stabsearch.search.study import SweepStudy, search_space
 
     sweep, resolved = prepared.sweep, prepared.resolved
@@ -183,11 +183,13 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
         )  # fmt: skip
 
     url = sweep.study.storage
-    storage = open_storage(folder, url)
+    storage, named = open_storage(folder, url), study_name(sweep.name, url)
+    if (stored := checked_sweep(storage, named)) is not None:
+        Prepared.from_json(stored)
     with readable(str(folder)):
         study = SweepStudy(
-            storage, space, sampler_for, seed=sweep.seed, horizon=resolved.horizon,
-            rules=sweep.outcomes, name=study_name(sweep.name, url),
+            storage, space, sampler_for, seed=sweep.seed, horizon=resolved.horizon, rules=sweep.outcomes,
+            name=named,
         )  # fmt: skip
     return study
 
