@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 Thing = TypeVar("Thing")
 Found = TypeVar("Found")
+_FEW = 4  # chosen: after a trial, one or two things are new; of a study that was just read, all are
 
 
 class Kept(Generic[Thing, Found]):
@@ -33,13 +34,16 @@ class Kept(Generic[Thing, Found]):
 
     def of(self, things: Sequence[Thing]) -> list[Found]:
         """Return what is known of each thing, in their order."""
-        try:
-            return list(map(self._found.__getitem__, map(id, things)))
-        except KeyError:
-            for thing in things:
-                if id(thing) not in self._found:
-                    self._look_at(thing)
-        return list(map(self._found.__getitem__, map(id, things)))
+        found, ids = self._found, list(map(id, things))
+        for _ in range(_FEW):
+            try:
+                return list(map(found.__getitem__, ids))
+            except KeyError as missing:
+                self._look_at(things[ids.index(missing.args[0])])
+        for thing, key in zip(things, ids, strict=True):
+            if key not in found:
+                self._look_at(thing)
+        return list(map(found.__getitem__, ids))
 
     def _look_at(self, thing: Thing) -> None:
         found = self._find_out(thing)
