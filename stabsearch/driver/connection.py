@@ -12,6 +12,7 @@ import ray
 
 from stabsearch.driver.environment import cores, worker_variables
 from stabsearch.driver.interrupts import undisturbed
+from stabsearch.driver.reaching import check_reachable
 from stabsearch.errors import UserError
 
 ROOM_FOR_SOCKETS = 42  # of the 107 characters that a socket's path may have, Ray's own names take 65
@@ -53,6 +54,8 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
     is_own = address == "local"
     own = {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
     try:
+        if not is_own:
+            check_reachable(address)
         with _inherited(variables if is_own else {}):
             ray.init(
                 address=address,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stabsearch.driver.environment import prepare
 from stabsearch.driver.inline import InlineDriver
+from stabsearch.errors import UserError
 
 if TYPE_CHECKING:
     from stabsearch.config.model import Budget, Resources
@@ -19,9 +20,16 @@ def make_driver(budget: Budget, resources: Resources, order: WorkOrder) -> Drive
         budget: how many trials at a time are allowed.
         resources: what one trial takes, and where.
         order: what every worker needs.
+
+    Raises:
+        UserError: the address is one that Ray Tune cannot work through.
     """
     if resources.driver == "inline":
         return InlineDriver(order)
+    if resources.address.startswith("ray://"):
+        raise UserError("Ray's client cannot run a sweep: Ray Tune would move to it, away from the study",
+                        f"stabsearch submit SWEEP --address {resources.address} runs all of it there; on a "
+                        "node of the cluster: --address auto", key=("resources", "address"))  # fmt: skip
     prepare(is_local=resources.address == "local")  # Ray reads its environment at import
     from stabsearch.driver.ray_tune import RayTuneDriver
 

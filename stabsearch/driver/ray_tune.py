@@ -22,15 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
 from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
 from stabsearch.driver.connection import started
 from stabsearch.driver.feed import Feed, Halted, NewestFirst, Watch
 from stabsearch.driver.interrupts import Interrupts, kept_handlers
+from stabsearch.driver.room import no_room, slots, wait_for_room
 from stabsearch.driver.worker import make_worker
-from stabsearch.errors import UserError
 from stabsearch.records.record import plan_from_json
 
 HUNG = 75  # EX_TEMPFAIL: the worker ends itself, the plan is tried again
@@ -70,7 +69,8 @@ class RayTuneDriver:
             started(self._address, self._order.setup.num_threads, folder),
             Interrupts() as stop,
         ):
-            feed = Feed(source, stop, self._concurrency or self._slots(), room=self._slots())
+            room = self._room(stop)
+            feed = Feed(source, stop, self._concurrency or room, room=room)
             is_whole = self._fit(feed, folder)
         if not is_whole:
             raise feed.error or KeyboardInterrupt
@@ -104,22 +104,12 @@ class RayTuneDriver:
             ),
         )  # fmt: skip
 
-    def _slots(self) -> int:
-        """Return how many trials have room at a time; each is on one node, with all it needs."""
-        nodes = [_offered(node) for node in ray.nodes() if node["Alive"]]
-        slots = sum(min(int(node[kind] / need) for kind, need in self._resources.items()) for node in nodes)
-        if slots < 1:
-            largest = {kind: max((node[kind] for node in nodes), default=0.0) for kind in self._resources}
-            raise UserError(
-                f"no room for a single trial: it needs {self._resources} on one node, Ray has {largest}",
-                "lower resources.cpus_per_trial, gpus_per_trial or processes_per_trial", key=("resources",),
-            )  # fmt: skip
-        return slots
-
-
-def _offered(node: dict[str, Any]) -> dict[str, float]:
-    has = node["Resources"]
-    return {"cpu": has.get("CPU", 0.0), "gpu": has.get("GPU", 0.0)}
+    def _room(self, stop: Interrupts) -> int:
+        """Return how many trials have room at a time; nodes of a cluster may still be on their way."""
+        room = slots(self._resources)
+        if room < 1 and self._address == "local":
+            raise no_room(self._resources)
+        return room or wait_for_room(self._resources, lambda: stop.is_asked)
 
 
 class _Worker(tune.Trainable):  # type: ignore[misc]
