@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,23 @@ class Home:
         """Return ``stabsearch run`` on the sweep, ended."""
         return stabsearch("run", str(self.path / "sweep.yaml"), *arguments, *_set(settings))
 
-    def start(self, *arguments: str, settings: tuple[str, ...] = ()) -> Running:
-        """Return ``stabsearch run`` on the sweep, at work, in a process group of its own as in a shell."""
+    def start(
+        self, *arguments: str, settings: tuple[str, ...] = (),
+        within: Callable[..., list[str]] = lambda *command: list(command), env: Mapping[str, str] | None = None,
+    ) -> Running:  # fmt: skip
+        """Return ``stabsearch run`` on the sweep, at work, in a process group of its own as in a shell.
+
+        Args:
+            arguments: of the command.
+            settings: ``key=value`` texts.
+            within: makes the command one that runs somewhere else, such as on another host.
+            env: environment; default: this process's own.
+        """
         command = [PROGRAM, "run", str(self.path / "sweep.yaml"), *arguments, *_set(settings)]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            within(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+            start_new_session=True,
+        )  # fmt: skip
         return Running(process)
 
     def trials(self) -> list[dict[str, str]]:
@@ -94,12 +106,22 @@ class Running:
         """
         for _ in range(times):
             (os.killpg if number is signal.SIGINT else os.kill)(self.process.pid, number)
-        out, rest = self.process.communicate(timeout=120)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr once it has ended."""
+        out, rest = self.process.communicate(timeout=300)
         return self.process.returncode, out, self.seen + rest
 
     def left_behind(self) -> list[str]:
         """Return the command lines of its group's processes that are still there."""
-        return [text for group, text in _processes() if group == self.process.pid]
+        return [text for _, group, text in _processes() if group == self.process.pid]
+
+    def kill_part(self, name: str) -> None:
+        """Kill the one process of its group whose program has this name."""
+        group = [(pid, text) for pid, group, text in _processes() if group == self.process.pid]
+        (pid,) = [pid for pid, text in group if text.split("\0")[0].endswith(f"/{name}")]
+        os.kill(pid, signal.SIGKILL)
 
 
 def stabsearch(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -157,12 +179,12 @@ def _set(settings: tuple[str, ...]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def _processes() -> list[tuple[int, str]]:
-    """Return group and command line of every process but zombies."""
+def _processes() -> list[tuple[int, int, str]]:
+    """Return number, group and command line of every process but zombies."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError):
             state, _, group = stat.read_text().rsplit(")", 1)[1].split()[:3]
             if state != "Z":
-                found.append((int(group), stat.with_name("cmdline").read_text()))
+                found.append((int(stat.parent.name), int(group), stat.with_name("cmdline").read_text()))
     return found

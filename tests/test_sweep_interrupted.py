@@ -28,7 +28,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(
     tmp_path: Path, temporary: Path
 ) -> None:
-    """Twice Ctrl-C, then kill -9, with trials in mid-step: none lost, none repeated, nothing left RUNNING.
+    """Twice Ctrl-C, kill -9, the end of its Ray: no trial lost, none repeated, nothing left RUNNING.
 
     Nor is anything temporary left: what the killed run could not remove, the next one does.
     """
@@ -52,7 +52,16 @@ def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(
     done = records(home)
     assert not only_json(stabsearch("status", str(home.folder), "--json"))["progress"]["is_driven"]
 
-    assert [path.name[:15] for path in temporary.iterdir()] == ["stabsearch-run-"]
+    assert [path.name[:11] for path in temporary.iterdir()] == ["stabsearch-"]
+    third = home.start("--resume", "must", settings=SLOW)
+    third.wait_for(8)
+    third.kill_part("gcs_server")
+    code, out, seen = third.ended()
+    assert (code, out) == (2, ""), seen
+    assert noise(seen) == [
+        "Ray on this machine has ended: its gcs_server is gone", "  the same command goes on where it stopped",
+    ]  # fmt: skip
+
     last = home.run("--resume", "must", "--json", settings=SLOW)
     assert last.returncode == only_json(last)["exit_code"], last.stderr
     assert noise(last.stderr) == []

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from stabsearch.driver.base import TrialSource
 from stabsearch.driver.interrupts import Interrupts
+from stabsearch.errors import UserError
 from stabsearch.records import TrialPlan, TrialRecord
 
 Found = TypeVar("Found")
@@ -125,6 +126,10 @@ class Feed(Searcher):  # type: ignore[misc]
         """
         if self._stop.is_asked or self.error is not None or (self.is_over and self.idle):
             raise Halted
+
+    def abandon(self, error: UserError) -> None:
+        """Leave Tune as soon as it can be left, for this reason: called by another thread."""
+        self.error = self.error or error
 
     def _guarded(self, call: Callable[[], Found]) -> Found | None:
         """Keep the first error of the source: raised inside Tune's loop it would be wrapped or lost."""

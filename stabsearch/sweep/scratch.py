@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "stabsearch-run-"
+PREFIX = "stabsearch-"  # short: the names of sockets have 107 characters in all
 LOCK = ".lock"
 
 

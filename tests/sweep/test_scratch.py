@@ -57,11 +57,11 @@ def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_living_one_stay
 
 def test_only_own_folders_are_touched(home: Path) -> None:
     """One without a lock is somebody's that is just being made, or no scratch folder at all."""
-    (home / "stabsearch-run-notes").mkdir()
+    (home / "stabsearch-notes").mkdir()
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / ".lock").touch()
-    (home / "stabsearch-run-link").symlink_to(elsewhere)
+    (home / "stabsearch-link").symlink_to(elsewhere)
     with scratch():
-        assert {"stabsearch-run-notes", "stabsearch-run-link"} <= {path.name for path in home.iterdir()}
+        assert {"stabsearch-notes", "stabsearch-link"} <= {path.name for path in home.iterdir()}
         assert (elsewhere / ".lock").exists()
