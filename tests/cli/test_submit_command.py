@@ -31,7 +31,8 @@ class Played:
     def put(self, name: str, status: str = "RUNNING", **parts: Any) -> None:
         self.jobs[name] = {
             "type": "SUBMISSION", "job_id": None, "submission_id": name, "driver_info": None,
-            "status": status, "entrypoint": "x", "message": "", "start_time": 1_700_000_000_000 + 1000 * len(self.jobs),
+            "status": status, "entrypoint": "x", "message": "",
+            "start_time": 1_700_000_000_000 + 1000 * len(self.jobs),
             "end_time": None, "metadata": {"stabsearch": "1", "sweep": "tiny", "folder": "/runs/tiny"},
             "runtime_env": {"env_vars": {"GREETING": "planted"}}, "driver_exit_code": None, "logs": "",
             **parts,
