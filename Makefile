@@ -28,6 +28,8 @@ check: $(VENV)/.installed-dev check-deploy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/find_secrets.py
+	$(BIN)/python .ci/audit.py
 
 # Linters and schemas over docker/; all of them lie in their packages, nothing is downloaded.
 check-deploy: $(VENV)/.installed-dev

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from stabsearch.driver.environment import cores, worker_variables
 from stabsearch.driver.interrupts import undisturbed
+from stabsearch.driver.privacy import keep_credentials, where_we_look
 from stabsearch.driver.reaching import check_reachable
 from stabsearch.errors import UserError
 
@@ -51,8 +53,13 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
     Raises:
         UserError: no cluster there, or Ray does not start on this machine.
     """
+    keep_credentials()
     is_own = address == "local"
-    own = {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
+    own: dict[str, Any] = (
+        {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
+    )
+    if not address.startswith("ray://"):  # whose other end may not know our classes
+        own["job_config"] = where_we_look()
     try:
         if not is_own:
             check_reachable(address)

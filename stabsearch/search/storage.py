@@ -71,12 +71,14 @@ def _read_journal(path: Path) -> JournalStorage:
 def database_file(url: str) -> Path | None:
     """Return the file of an SQLite database, None for any other.
 
-    >>> database_file("sqlite:////data/study.db?timeout=30").name
-    'study.db'
+    >>> str(database_file("sqlite:////data/study.db?timeout=30"))
+    '/data/study.db'
+    >>> str(database_file("sqlite:///file:/data/study.db?uri=true"))
+    '/data/study.db'
     """
     if not url.startswith(SQLITE):
         return None
-    return Path(url.removeprefix(SQLITE).partition("?")[0])
+    return Path(url.removeprefix(SQLITE).removeprefix("file:").partition("?")[0])
 
 
 TABLES = frozenset({"studies", "study_user_attributes", "trials", "trial_user_attributes", "trial_params"})
