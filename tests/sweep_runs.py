@@ -60,7 +60,8 @@ class Home:
 
     def start(
         self, *arguments: str, settings: tuple[str, ...] = (),
-        within: Callable[..., list[str]] = lambda *command: list(command), env: Mapping[str, str] | None = None,
+        within: Callable[..., list[str]] = lambda *command: list(command),
+        env: Mapping[str, str] | None = None,
     ) -> Running:  # fmt: skip
         """Return ``stabsearch run`` on the sweep, at work, in a process group of its own as in a shell.
 

@@ -59,8 +59,9 @@ def test_interrupted_and_killed_a_sweep_is_finished_by_the_same_command(
     code, out, seen = third.ended()
     assert (code, out) == (2, ""), seen
     assert noise(seen) == [
-        "Ray on this machine has ended: its gcs_server is gone", "  the same command goes on where it stopped",
-    ]  # fmt: skip
+        "Ray on this machine has ended: its gcs_server is gone",
+        "  the same command goes on where it stopped",
+    ]
 
     last = home.run("--resume", "must", "--json", settings=SLOW)
     assert last.returncode == only_json(last)["exit_code"], last.stderr

@@ -21,17 +21,29 @@ def test_a_host_that_is_powered_off_costs_nothing_but_time(tmp_path: Path) -> No
     home = Home.made(tmp_path, "ray")
     with hosts() as two:
         two.start_worker()
-        running = home.start("--address", two.address, settings=SLOW, within=two.inside, env=two.environment)
-        running.wait_for(5)
+        running = home.start(
+            "--address", two.address, settings=(*SLOW, "budget.trials=24", "search.tolerance=null"),
+            within=two.inside, env=two.environment,
+        )  # fmt: skip
+        done = 1
+        running.wait_for(done)
+        while f"{two.name}b" not in machines(home):
+            done += 1
+            running.wait_for(done)
         two.power_off_worker()
-        running.wait_for(7)
+        running.wait_for(done + 2)
         two.start_worker()
         code, _, seen = running.ended()
-        assert code == 0, seen
+        assert code in {0, 2}, seen  # an answer, or too little seen for one
     study = read_study(home.folder)
     records = records_in(study)
-    assert {record.machine["host"] for record in records} == {f"{two.name}a", f"{two.name}b"}
+    assert machines(home) == {f"{two.name}a", f"{two.name}b"}
     assert sum(trial.user_attrs.get(NODE_LOSSES, 0) for trial in study.trials) == 1
     assert not [trial.number for trial in study.trials if LOSSES in trial.user_attrs]
     assert sorted(record.attempts for record in records)[-2:] == [1, 2]
     check_whole(home, len(records))
+
+
+def machines(home: Home) -> set[str]:
+    """Return the hosts that trials ran on so far."""
+    return {record.machine["host"] for record in records_in(read_study(home.folder))}

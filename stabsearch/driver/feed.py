@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -28,6 +29,15 @@ def is_of_node(error: BaseException | None) -> bool:
     if not isinstance(error, RayActorError):
         return False
     return error.preempted or isinstance(error, ActorUnavailableError) or "its node has died" in str(error)
+
+
+def _error_of(trial: Any) -> BaseException | None:
+    """Return what Tune has just noted: its own way to it looks where that is put at the end only."""
+    noted = trial.pickled_error_file
+    if noted is None or not Path(noted).exists():
+        return None
+    error: BaseException = cloudpickle.loads(Path(noted).read_bytes())
+    return error
 
 
 class Halted(BaseException):
@@ -192,7 +202,7 @@ class NewestFirst(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Tell why a worker went away; Tune asks the scheduler first, then tells the feed the bare fact."""
-        by_node = is_of_node(trial.get_pickled_error())
+        by_node = is_of_node(_error_of(trial))
         self._feed.lose(trial.trial_id, "its node went away" if by_node else WENT_AWAY, by_node=by_node)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
