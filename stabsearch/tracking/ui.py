@@ -52,9 +52,9 @@ def _store_of(folder: Path) -> str:
     named = _named_uri(folder)
     if named == NO_TRACKING:
         raise UserError(f"{folder}: this sweep is not tracked", "its answer is in report.html")
+    if named is not None and is_server(named):
+        raise UserError(f"{folder}: this sweep is on a tracking server", f"open {without_password(named)}")
     uri = store_uri(named, folder)
-    if is_server(uri):
-        raise UserError(f"{folder}: this sweep is on a tracking server", f"open {without_password(uri)}")
     if named is None and not (folder / DATABASE_NAME).is_file():
         raise UserError(f"{folder}: no {DATABASE_NAME} here", "name the folder of a sweep that was run")
     return uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -97,12 +98,28 @@ def test_the_pages_are_served_on_loopback_only(tmp_path: Path) -> None:
     assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path}/mlflow.db"
 
 
+def test_a_password_of_the_database_is_in_no_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may list the machine's processes would read it; the server takes it from its environment."""
+    monkeypatch.setenv("STABSEARCH_TRACKING_PASSWORD", "pw/x")
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
+    address = "postgresql://ada:${STABSEARCH_TRACKING_PASSWORD}@db/mlflow"
+    (tmp_path / "sweep.resolved.yaml").write_text(f"tracking: {{uri: '{address}'}}")
+    assert "pw" not in " ".join(ui_command(tmp_path, 5050))
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://ada:pw%2Fx@db/mlflow"
+
+
 @pytest.mark.parametrize(
     ("resolved", "text"),
     [
         (None, "no mlflow.db here"),
         ("tracking: {uri: none}", "not tracked"),
         ("tracking: {uri: 'http://ada:secret@tracking:5000'}", "open http://\\*\\*\\*@tracking:5000"),
+        (
+            "tracking: {uri: 'http://ada:${STABSEARCH_TRACKING_PASSWORD}@tracking:5000'}",
+            "open http://\\*\\*\\*@tracking:5000",
+        ),
     ],
 )
 def test_pages_that_cannot_be_served_are_explained(resolved: str | None, text: str, tmp_path: Path) -> None:
