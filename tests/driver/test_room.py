@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stabsearch.driver.environment import prepare
+from stabsearch.errors import UserError
 
 
 @pytest.fixture
@@ -69,3 +70,67 @@ def test_a_cluster_that_autoscales_is_told_by_its_node_types(room: Any, report: 
     """Without an autoscaler, Ray shows every node as a type of its own."""
     assert room().is_growing(f'{{"autoscaler_report": {report}}}'.encode()) is grows
     assert room().is_growing(None) is False
+
+
+class Cluster:
+    """A cluster on a clock of its own, to which a node comes at a given time."""
+
+    def __init__(self, room: Any, monkeypatch: pytest.MonkeyPatch, *, grows: bool, node_at: float) -> None:
+        self.module, self.now, self.node_at = room(), 0.0, node_at
+        self.asked: list[Any] = []
+        self.given_back: list[Any] = []
+        kind = "worker-group" if grows else "node_5f"
+        note = f'{{"autoscaler_report": {{"active_nodes": {{"{kind}": 1}}}}}}'.encode()
+        monkeypatch.setattr(self.module, "_internal_kv_get", lambda _: note)
+        monkeypatch.setattr(self.module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(self.module.ray, "nodes", self._nodes)
+        monkeypatch.setattr(self.module, "placement_group", self._ask)
+        monkeypatch.setattr(self.module, "remove_placement_group", self.given_back.append)
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": self.now >= self.node_at, "Resources": {"CPU": 2.0, "GPU": 1.0}}]
+
+    def _ask(self, bundles: list[dict[str, float]]) -> Cluster:
+        self.asked = bundles
+        return self
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+    def room(self, stopped_at: float = float("inf")) -> int:
+        need = {"cpu": 1.0, "gpu": 0.5}
+        return int(self.module.wait_for_room(need, lambda: self.now >= stopped_at))
+
+
+def test_a_cluster_that_grows_is_asked_and_waited_for(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one trial needs is what it is asked for, and given back once it is there."""
+    cluster = Cluster(room, monkeypatch, grows=True, node_at=600)
+    assert cluster.room() == 2
+    assert cluster.asked == [{"CPU": 1.0, "GPU": 0.5}]
+    assert cluster.given_back == [cluster]
+
+
+def test_nodes_that_never_come_are_waited_for_as_long_as_they_may_take(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Minutes where machines are rented; else the time in which a node joins its head."""
+    growing = Cluster(room, monkeypatch, grows=True, node_at=1e9)
+    with pytest.raises(UserError, match="in 15 minutes no node came that has it"):
+        growing.room()
+    assert growing.given_back == [growing]
+    assert 900 < growing.now < 910
+    fixed = Cluster(room, monkeypatch, grows=False, node_at=60)
+    with pytest.raises(UserError, match="no room for a single trial"):
+        fixed.room()
+    assert 30 < fixed.now < 40
+    assert Cluster(room, monkeypatch, grows=False, node_at=20).room() == 2
+
+
+def test_who_waits_can_be_stopped(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal ends the waiting, and what was asked for is given back."""
+    cluster = Cluster(room, monkeypatch, grows=True, node_at=600)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.room(stopped_at=5)
+    assert cluster.given_back == [cluster]
+    assert cluster.now < 10
