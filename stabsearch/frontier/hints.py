@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.verdict import ContextVerdict
 from stabsearch.records import Context, OutcomeRules, Stage, TrialRecord
 from stabsearch.records.ramp import rose_at
@@ -44,6 +45,9 @@ class PriorHint:
             raise ValueError(f"a hint is finite and has a width, got mean={self.mean:g}, sd={self.sd:g}")
 
 
+_IS_RAMP: Kept[TrialRecord, bool] = Kept(lambda record: record.plan.stage is Stage.RAMP)
+
+
 def ramp_hints(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[PriorHint]:
     """Return one hint per precision whose ramps' losses rose above their start; other trials are passed over.
 
@@ -51,7 +55,7 @@ def ramp_hints(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[Prio
     steps at each rate, and stands what a trial at that rate would not.
     """
     risen: dict[str, list[float]] = {}
-    for record in [record for record in records if record.plan.stage is Stage.RAMP]:
+    for record in [each for each, is_ramp in zip(records, _IS_RAMP.of(records), strict=True) if is_ramp]:
         at = rose_at(record, rules)
         if at is not None:
             risen.setdefault(record.plan.precision, []).append(at)

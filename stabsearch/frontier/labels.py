@@ -8,7 +8,7 @@ its *dose* the sum of its learning rates. Shape letter: N trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from operator import is_
@@ -65,10 +65,9 @@ class _Facts(NamedTuple):
     peak_noise: Floats
 
     @classmethod
-    def of(cls, records: Sequence[TrialRecord], smoothing: float) -> _Facts:
-        """Return the facts of some trials; each trial is looked at once."""
-        rows = b"".join(_facts_by(smoothing).of(records))
-        return cls(*np.frombuffer(rows, dtype=float).reshape(-1, len(cls._fields)).T)
+    def of(cls, rows: Iterable[bytes]) -> _Facts:
+        """Return the facts of some trials from a row each."""
+        return cls(*np.frombuffer(b"".join(rows), dtype=float).reshape(-1, len(cls._fields)).T)
 
     def where(self, chosen: NDArray[np.bool_]) -> _Facts:
         """Return the facts of some of the trials."""
@@ -86,13 +85,14 @@ def relabel(records: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRe
     same batch size, for example. The order of the records does not matter, and relabelling twice
     changes nothing. Ramps are nobody's peers: they stay as they are.
     """
-    places = [place for place, is_whole in enumerate(_IS_FINISHED.of(records)) if is_whole]
-    finished = [records[place] for place in places]
-    if not finished:
+    looks = _looks_by(rules.smoothing).of(records)
+    places = [place for place, look in enumerate(looks) if look is not None]
+    if not places:
         return list(records)
+    finished = [records[place] for place in places]
     relabelled = list(records)
-    for place, record in zip(places, _LATEST.decided(finished, rules), strict=True):
-        relabelled[place] = record
+    for place, record in _LATEST.changed(finished, [look for look in looks if look is not None], rules):
+        relabelled[places[place]] = record
     return relabelled
 
 
@@ -101,41 +101,43 @@ def _is_finished(record: TrialRecord) -> bool:
     return is_whole and record.steps > 0 and record.plan.stage is not Stage.RAMP
 
 
-_IS_FINISHED: Kept[TrialRecord, bool] = Kept(_is_finished)
-
-
 class _Latest:
-    """The records that were labelled last: of just these, labelling again changes nothing."""
+    """What was decided last: of the records that came out of it, deciding again changes nothing."""
 
     def __init__(self) -> None:
         self._rules: OutcomeRules | None = None
-        self._records: list[TrialRecord] = []
+        self._decided: list[TrialRecord] = []
 
-    def decided(self, finished: list[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
-        """Return finished trials with their labels."""
-        is_known = rules == self._rules and len(finished) == len(self._records)
-        if not (is_known and all(map(is_, finished, self._records))):
-            self._rules, self._records = rules, _decided(finished, rules)
-        return self._records
+    def changed(
+        self, finished: list[TrialRecord], looks: Sequence[_Look], rules: OutcomeRules
+    ) -> list[tuple[int, TrialRecord]]:
+        """Return the place and the labelled record of each finished trial whose label is another."""
+        is_known = rules == self._rules and len(finished) == len(self._decided)
+        if is_known and all(map(is_, finished, self._decided)):
+            return []
+        kinds, progress = _decided(_Facts.of(look.row for look in looks), rules)
+        everything = zip(finished, looks, kinds, progress, strict=True)
+        decided = [
+            record if look.kind == kind and kind != UNLEARNED else _as(record, look.forms, kind, share)
+            for record, look, kind, share in everything
+        ]
+        changed = [(place, record) for place, record in enumerate(decided) if record is not finished[place]]
+        self._rules, self._decided = rules, decided
+        return changed
 
 
 _LATEST = _Latest()
 
 
-def _decided(finished: Sequence[TrialRecord], rules: OutcomeRules) -> list[TrialRecord]:
-    """Return finished trials, each labelled among those whose horizon is no longer than its own."""
-    facts = _Facts.of(finished, rules.smoothing)
-    kind_N, progress_N = np.empty(len(finished), dtype=int), np.ones(len(finished))
+def _decided(facts: _Facts, rules: OutcomeRules) -> tuple[list[int], list[float]]:
+    """Return kind and progress of each trial among those whose horizon is no longer than its own."""
+    kind_N, progress_N = np.empty(len(facts.horizon), dtype=int), np.ones(len(facts.horizon))
     for horizon in np.unique(facts.horizon):
         is_peer_N, is_judged_N = facts.horizon <= horizon, facts.horizon == horizon
         kinds, progress = _among_peers(facts.where(is_peer_N), rules)
         kind_N[is_judged_N] = kinds[is_judged_N[is_peer_N]]
         progress_N[is_judged_N] = progress[is_judged_N[is_peer_N]]
-    everything = zip(finished, _FORMS.of(finished), kind_N.tolist(), progress_N.tolist(), strict=True)
-    return [
-        (forms[kind][1] or record) if kind in forms and kind != UNLEARNED else _as(record, forms, kind, share)
-        for record, forms, kind, share in everything
-    ]
+    return kind_N.tolist(), progress_N.tolist()
 
 
 CLEAN, DEGRADED, UNTRAINED, UNLEARNED, RUINED = range(5)
@@ -206,11 +208,14 @@ Forms: TypeAlias = dict[int, "tuple[str, TrialRecord | None]"]
 """Kind -> message and labelled record of one trial; None: the record has that label already."""
 
 
-def _no_forms(_: TrialRecord) -> Forms:
-    return {}
+class _Look(NamedTuple):
+    """What is known of one finished trial."""
 
-
-_FORMS: Kept[TrialRecord, Forms] = Kept(_no_forms)
+    row: bytes
+    """Its facts."""
+    kind: int
+    """The kind that it has the label of; -1: none whose label needs no words of its own."""
+    forms: Forms
 
 
 def _as(record: TrialRecord, forms: Forms, kind: int, progress: float) -> TrialRecord:
@@ -282,16 +287,28 @@ def _worst_step(trace: StepTrace) -> int:
 
 
 @lru_cache(maxsize=8)
-def _facts_by(smoothing: float) -> Kept[TrialRecord, bytes]:
-    """Return what keeps each trial's row of ``_Facts``, by how losses are smoothed."""
+def _looks_by(smoothing: float) -> Kept[TrialRecord, _Look | None]:
+    """Return what keeps what is known of each trial, None of one that did not finish."""
     curves: Kept[StepTrace, _Curve] = Kept(lambda trace: _summary(trace, smoothing))
 
-    def row(record: TrialRecord) -> bytes:
-        curve = astuple(curves(record.trace))
-        known = (record.plan.horizon, _dose(record), _pace(record), record.chance_loss, *curve)
-        return np.array(known, dtype=float).tobytes()
+    def look(record: TrialRecord) -> _Look | None:
+        if not _is_finished(record):
+            return None
+        known = record.plan.horizon, _dose(record), _pace(record), record.chance_loss
+        row = np.array((*known, *astuple(curves(record.trace))), dtype=float).tobytes()
+        return _Look(row, _kind_of(record), {})
 
-    return Kept(row)
+    return Kept(look)
+
+
+def _kind_of(record: TrialRecord) -> int:
+    """Return the kind whose label a stable record has, -1 if it has none."""
+    kind = next((kind for kind, grade in _GRADES.items() if grade is record.grade), -1)
+    return (
+        kind
+        if kind >= 0 and _has_label_of(_stable(record, kind, _message(record, kind, 1.0)), record)
+        else -1
+    )
 
 
 _PACES: dict[Pace, int] = {}

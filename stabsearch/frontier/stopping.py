@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
+from operator import lt
 
 import numpy as np
 
@@ -65,8 +66,7 @@ def search_end(
         stopping: when to stop.
         fit_to: fits the frontier of these contexts.
     """
-    evident = [record for record, counts in zip(records, _COUNTS.of(records), strict=True) if counts]
-    known = sorted(evident, key=lambda record: record.plan.number)
+    known = _evident(records)
     needed = MIN_TRIALS_PER_CONTEXT * len(contexts)
     if len(list(islice((None for record in known if record.plan.context in contexts), needed))) < needed:
         return None
@@ -76,11 +76,20 @@ def search_end(
     return next((reason for reason in SearchEnd if reason in reasons), None)
 
 
-def _counts(record: TrialRecord) -> bool:
-    return is_searching(record.plan) and record.is_evidence
+def _evident(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials of the search that are evidence, in trial order."""
+    numbers = _EVIDENT_NUMBERS.of(records)
+    known = [record for record, number in zip(records, numbers, strict=True) if number is not None]
+    counted = [number for number in numbers if number is not None]
+    is_in_order = all(map(lt, counted, counted[1:]))
+    return known if is_in_order else sorted(known, key=lambda record: record.plan.number)
 
 
-_COUNTS: Kept[TrialRecord, bool] = Kept(_counts)
+def _evident_number(record: TrialRecord) -> int | None:
+    return record.plan.number if is_searching(record.plan) and record.is_evidence else None
+
+
+_EVIDENT_NUMBERS: Kept[TrialRecord, int | None] = Kept(_evident_number)
 
 
 def searching(records: Sequence[TrialRecord]) -> list[TrialRecord]:

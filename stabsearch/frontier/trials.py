@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -114,17 +114,69 @@ def record_trials(records: Sequence[TrialRecord], contexts: Sequence[Context]) -
     Each record is looked at once, and a context is counted again only when one of its trials changed:
     this is asked after every trial.
     """
-    groups: dict[int, list[_Point]] = {_group(context): [] for context in contexts}
-    looks = _LOOKS.of(records)
-    horizons = {look.horizon for look in looks if look.group in groups}
-    if len(horizons) > 1:
-        shortest = min(horizons)
-        looks = [_seen_beside(look, record, shortest) for look, record in zip(looks, records, strict=True)]
-    for group, _, point in looks:
-        if point is not None and group in groups:
-            groups[group].append(point)
     in_order = sorted({_plain(context) for context in contexts}, key=lambda context: context.order)
-    return tuple(_counted(context, groups[_group(context)]) for context in in_order)
+    wanted = {_group(context) for context in in_order}
+    points = _LATEST.points(records)
+    if len({horizon for group in wanted for horizon in points[group].horizons}) > 1:
+        points = _beside_shorter(records, wanted)
+    return tuple(_counted(context, points[_group(context)]) for context in in_order)
+
+
+class _Points:
+    """What the trials of one context say."""
+
+    def __init__(self) -> None:
+        self.by_record: dict[int, _Point] = {}
+        """By the id of the record; trials that prove nothing are left out."""
+        self.horizons: Counter[int] = Counter()
+        """How many trials have each horizon, whatever they prove."""
+        self.counted: ContextTrials | None = None
+        """What they come to; None: it has to be counted."""
+
+    def change(self, key: int, look: _Look, by: int) -> None:
+        """Take a trial in (+1), or out (-1)."""
+        self.horizons[look.horizon] += by
+        self.horizons += Counter()  # without those that nobody has any more
+        if look.point is not None:
+            self.counted = None
+            if by > 0:
+                self.by_record[key] = look.point
+            else:
+                del self.by_record[key]
+
+
+class _Latest:
+    """The records that were looked at last, by context: of the next ones, most are the same."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, TrialRecord] = {}
+        self._groups: defaultdict[int, _Points] = defaultdict(_Points)
+
+    def points(self, records: Sequence[TrialRecord]) -> defaultdict[int, _Points]:
+        """Return what records say, by the number of their context."""
+        now = dict(zip(map(id, records), records, strict=True))
+        for keys, of, by in (
+            (self._records.keys() - now.keys(), self._records, -1),
+            (now.keys() - self._records.keys(), now, 1),
+        ):
+            for key in keys:
+                look = _LOOKS(of[key])
+                self._groups[look.group].change(key, look, by)
+        self._records = now
+        return self._groups
+
+
+_LATEST = _Latest()
+
+
+def _beside_shorter(records: Sequence[TrialRecord], wanted: Set[int]) -> defaultdict[int, _Points]:
+    """Return what records say where some go on past the horizon of others."""
+    looks = [(id(record), _LOOKS(record), record) for record in records]
+    shortest = min(look.horizon for _, look, _ in looks if look.group in wanted)
+    groups: defaultdict[int, _Points] = defaultdict(_Points)
+    for key, look, record in looks:
+        groups[look.group].change(key, _seen_beside(look, record, shortest), 1)
+    return groups
 
 
 _GROUPS: dict[Context, int] = {}
@@ -161,20 +213,13 @@ def _point(record: TrialRecord, *, broke_later: bool) -> _Point | None:
     return _Point(Observation(x, result, exposure), has_learned)
 
 
-_COUNTED: dict[int, deque[tuple[list[_Point], ContextTrials]]] = {}
-_KEPT_PER_CONTEXT = 4  # chosen: the search's trials, all trials, and those before a confirmation
-
-
-def _counted(context: Context, points: list[_Point]) -> ContextTrials:
-    """Return the trials of a context; the same object for the same points."""
-    recent = _COUNTED.setdefault(_group(context), deque(maxlen=_KEPT_PER_CONTEXT))
-    for known, trials in recent:
-        if known == points:
-            return trials
-    evidence = tallied(point.observation for point in points)
-    trials = ContextTrials(context, evidence, sum(point.has_learned for point in points))
-    recent.append((points, trials))
-    return trials
+def _counted(context: Context, points: _Points) -> ContextTrials:
+    """Return the trials of a context; the same object until one of them changes."""
+    if points.counted is None:
+        seen = points.by_record.values()
+        evidence = tallied(point.observation for point in seen)
+        points.counted = ContextTrials(context, evidence, sum(point.has_learned for point in seen))
+    return points.counted
 
 
 def log_learning_rates(table: pd.DataFrame) -> list[float]:

@@ -7,7 +7,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from stabsearch.search.numbered_random import NumberedRandomSampler
 from stabsearch.search.told import EvidenceSource, alive_for, proven, running
 
 _MAX_CONTEXTS = 256  # chosen: a suggestion stays below 0.1 s
+_RESULTS = tuple(Result)
 _MAX_KEPT = 4 * _MAX_CONTEXTS  # chosen: of a space with more contexts, others are looked at each time
 
 Levelled = tuple[int, ...]
@@ -134,8 +135,9 @@ class FrontierSampler(BaseSampler):  # type: ignore[misc]  # Optuna is untyped h
         position = {context: index for index, context in enumerate(contexts)}
         observations: dict[Levelled, list[Observation]] = {context: [] for context in contexts}
         for place, (_, result) in zip(places, facts, strict=True):
-            if place is not None and place.context in observations:
-                observations[place.context].append(place.observations[result])
+            seen = observations.get(place.context) if place is not None else None
+            if place is not None and seen is not None:
+                seen.append(place.observations[result])
         problem = Problem(
             self._curve,
             observed.span,
@@ -167,10 +169,8 @@ class _Place:
     x: float
     """Intensity, decades."""
 
-    @cached_property
-    def observations(self) -> dict[Result, Observation]:
-        """Return what the trial shows, by how it ends."""
-        return {result: Observation(self.x, result) for result in Result}
+    observations: tuple[Observation, ...]
+    """What the trial shows, by how it ends."""
 
 
 class _Observed:
@@ -210,7 +210,10 @@ class _Observed:
         if not math.isfinite(x):
             return None
         context = tuple(level for level in levels if level is not None)
-        return _Place(context, self.span.rounded(x)) if len(context) == len(levels) else None
+        if len(context) < len(levels):
+            return None
+        x = self.span.rounded(x)
+        return _Place(context, x, tuple(Observation(x, result) for result in _RESULTS))
 
     def contexts(self, seen: Callable[[], list[Levelled]], rng: np.random.Generator) -> list[Levelled]:
         """Return every context; of very many, the latest that were seen, or random ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from bisect import insort
+from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -92,7 +92,9 @@ class SweepStudy:
         self._space, self._sampler_for = space, sampler_for
         self._seed, self._horizon, self._rules = seed, horizon, rules
         self._records: dict[int, TrialRecord] = {}
+        self._numbers: list[int] = []
         self._in_order: list[TrialRecord] = []
+        self._before: list[TrialRecord] = []
         self._labelled: dict[int, TrialRecord] | None = None
         self._scored: dict[int, float | None] | None = None
         if SWEEP_ID not in self._study.user_attrs:
@@ -119,16 +121,23 @@ class SweepStudy:
         return self._by_number()[number]
 
     def _by_number(self) -> dict[int, TrialRecord]:
-        """Return the labelled records in trial order, labelled anew once a trial has ended."""
+        """Return the labelled records in trial order, labelled anew once a trial has ended.
+
+        Labels follow from everything else in the records, so those of before may stand meanwhile.
+        """
         if self._labelled is None:
-            labelled = relabel(self._in_order, self._rules)
-            self._labelled = {record.plan.number: record for record in labelled}
+            self._before = relabel(self._before, self._rules)
+            self._labelled = dict(zip(self._numbers, self._before, strict=True))
         return self._labelled
 
     def _take(self, record: TrialRecord) -> None:
         """Keep a record, in trial order; labels and scores of the others may change with it."""
-        self._records[record.plan.number] = record
-        insort(self._in_order, record, key=lambda each: each.plan.number)
+        number = record.plan.number
+        self._records[number] = record
+        place = bisect(self._numbers, number)
+        self._numbers.insert(place, number)
+        self._in_order.insert(place, record)
+        self._before.insert(place, record)
         self._labelled = self._scored = None
 
     def unfinished(self) -> list[TrialPlan]:
@@ -150,8 +159,7 @@ class SweepStudy:
 
     def ask(self) -> TrialPlan:
         """Return the next search trial, proposed by the sampler."""
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = self._sampler_for(number, self._evidence)
+        self._study.sampler = self._sampler_for(self._next, self._evidence)
         trial = self._study.ask(fixed_distributions=self._space)
         return self._planned(trial, Stage.SEARCH)
 
@@ -174,19 +182,18 @@ class SweepStudy:
             self._study.sampler = RandomSampler(seed=0)
             self._study.enqueue_trial(params)
             return self._planned(self._study.ask(fixed_distributions=self._space), stage, further)
-        number = len(self._study.get_trials(deepcopy=False))
-        plan = replace(self._plan(number, params, stage), **further)
+        plan = replace(self._plan(self._next, params, stage), **further)
         return self._added(plan)
 
     def _added(self, plan: TrialPlan) -> TrialPlan:
         """Store a plan that Optuna does not see the parameters of."""
         self._study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PLAN: asdict(plan)}))
+        self._next += 1
         return plan
 
     def ask_ramp(self, context: Context, low: float, high: float) -> TrialPlan:
         """Return a learning-rate ramp from ``low`` to ``high``; for Optuna it proves nothing."""
-        number = len(self._study.get_trials(deepcopy=False))
-        plan = self._plan(number, {"learning_rate": high, **context.settings}, Stage.RAMP)
+        plan = self._plan(self._next, {"learning_rate": high, **context.settings}, Stage.RAMP)
         return self._added(as_ramp(plan, low, high))
 
     def count_start(self, number: int) -> int:
@@ -238,7 +245,7 @@ class SweepStudy:
     def _scores(self) -> dict[int, float | None]:
         if self._scored is None:
             at_horizon = at_base_horizon(self.records, self._rules)
-            self._scored = dict(zip(self._by_number(), _SCORES.of(at_horizon), strict=True))
+            self._scored = dict(zip(self._numbers, _SCORES.of(at_horizon), strict=True))
         return self._scored
 
     def _evidence(self, trials: Sequence[FrozenTrial]) -> list[float | None]:
@@ -247,6 +254,7 @@ class SweepStudy:
         return [scores.get(trial.number) for trial in trials]
 
     def _planned(self, trial: Trial, stage: Stage, further: Mapping[str, Any] | None = None) -> TrialPlan:
+        self._next = trial.number + 1
         plan = replace(self._plan(trial.number, trial.params, stage), **(further or {}))
         trial.set_user_attr(PLAN, asdict(plan))
         return plan
@@ -284,6 +292,7 @@ class SweepStudy:
         return found
 
     def _recover(self) -> None:
+        self._next = len(self._study.get_trials(deepcopy=False))
         for record in records_in(self._study):
             self._take(record)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
