@@ -13,6 +13,7 @@ from experiments.scale.curves import draw
 from experiments.scale.machine import machine
 from experiments.scale.setting import Setting
 from experiments.scale.simulate import Sample, simulate
+from experiments.scale.tables import write_tables
 from experiments.scale.tracker import counted_requests
 
 SIZES = (100, 300, 1_000, 3_000, 10_000)
@@ -31,6 +32,7 @@ def main() -> None:
             requests()
         else:
             draw()
+            write_tables()
 
 
 def sweep(trials: int, slots: int, storage: str, out: Path, directory: Path | None = None) -> None:

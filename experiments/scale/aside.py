@@ -46,9 +46,11 @@ def resume(setting: Setting, folder: Path) -> dict[str, Any]:
 
 def report(setting: Setting, folder: Path) -> dict[str, Any]:
     """Return what it takes to read a study and to write every report of it."""
+    from stabsearch.search.folder import SweepFolder
     from stabsearch.sweep.reading import read_sweep
     from stabsearch.sweep.result import write
 
+    SweepFolder(setting.prepared(folder).sweep, "auto").write_resolved()  # names the database
     clock = _Clock()
     result = read_sweep(folder)
     read = clock.lap()
