@@ -120,13 +120,20 @@ def test_it_is_called_by_the_version_of_stabsearch() -> None:
 def test_mount_points_belong_to_the_user_in_the_image() -> None:
     """Docker gives a fresh volume the owner of the folder below it; without one, it is root's."""
     [made] = [run for run in stages("Dockerfile")[-1].all("RUN") if "install -d" in run]
-    owned = set(made.split("-g 1000")[-1].split())
+    [owned] = [set(command.split()[6:]) for command in made.split(" && ") if "install -d" in command]
     mounts: set[str] = set()
     for service in documents("compose.yaml")[0]["services"].values():
         if "postgres" not in service["image"].lower():
             named = [volume for volume in service["volumes"] if not volume.startswith("$")]
             mounts |= {volume.split(":")[1] for volume in named}
     assert mounts == owned
+
+
+def test_login_shells_find_the_programs() -> None:
+    """`ray up` starts everything in one, and /etc/profile forgets the image's PATH."""
+    last = stages("Dockerfile")[-1]
+    [path] = re.findall(r"PATH=(\S+?):\$PATH", " ".join(last.all("ENV")))
+    assert f"echo 'PATH={path}:$PATH' > /etc/profile.d/venv.sh" in " ".join(last.all("RUN"))
 
 
 def test_pruning_leaves_a_package_that_loads(tmp_path: Path) -> None:
