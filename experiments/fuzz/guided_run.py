@@ -16,7 +16,7 @@ FOUND = re.compile(r"Uncaught Python exception|ERROR: libFuzzer|ALARM: working o
 
 
 def guided(num_runs: int, seed: int, home: Path) -> Tally:
-    """Return how so many runs of Atheris ended; it needs no more than the extra ``dev``."""
+    """Return how so many runs of Atheris ended; the extra ``test`` has it."""
     tally = Tally("loader, coverage-guided", seed)
     if importlib.util.find_spec("atheris") is None:
         tally.count("not run: atheris is not installed (it has no wheel for every platform)")

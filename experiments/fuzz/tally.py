@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
+
+SHOWN_EVERY = 250
+"""Cases after which a line says that something still happens."""
 
 
 @dataclass
@@ -19,6 +23,8 @@ class Tally:
     def count(self, end: str, problem: str = "", case: str = "") -> None:
         """Count a case."""
         self.ends["wrong" if problem else end] += 1
+        if (total := self.ends.total()) % SHOWN_EVERY == 0:
+            print(f"{self.part}: {total} cases, {self.ends['wrong']} wrong", file=sys.stderr, flush=True)
         if problem:
             self.problems.append(f"{self.part}, {case}: {problem}")
 
