@@ -37,7 +37,7 @@ def draw(results: Path = RESULTS, requests: Path = REQUESTS, picture: Path = PIC
         axes.set_xscale("log")
         axes.set_xlabel("trials ended")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="best" if axes is not parts else "upper left")
     figure.savefig(picture, dpi=110)
 
 

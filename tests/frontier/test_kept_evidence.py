@@ -6,6 +6,7 @@ import gc
 import math
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +103,20 @@ def test_a_better_trial_takes_the_label_of_an_earlier_one_back() -> None:
     assert alone == again
     assert beside.outcome is Outcome.COLLAPSED
     assert beside.message != alone.message
+
+
+def test_labels_that_stand_while_others_come_are_those_of_all_at_once() -> None:
+    """As a study does it: the labelled records of before, and the next one as its worker told it."""
+    rng = np.random.default_rng(0)
+    raw: list[TrialRecord] = []
+    labelled: list[TrialRecord] = []
+    changes = 0
+    for number in range(40):
+        record = record_of(plan_of(number, CONTEXTS[0], float(rng.uniform(-5, -1)), Stage.SEARCH, 12))
+        losses = tuple(np.linspace(1.4, float(rng.uniform(0.2, 1.6)), 12).tolist())
+        raw.append(replace(record, trace=replace(record.trace, losses=losses)))
+        before, labelled = labelled, relabel([*labelled, raw[-1]], RULES)
+        changes += sum(a.grade is not b.grade for a, b in zip(before, labelled, strict=False))
+        fresh = [TrialRecord.from_json(each.to_json()) for each in raw]
+        assert [each.to_json() for each in labelled] == [each.to_json() for each in relabel(fresh, RULES)]
+    assert changes > 0
