@@ -73,12 +73,12 @@ class RayCluster:
         )  # fmt: skip
 
     def python(self, code: str) -> Any:
-        """Return the JSON that a program of a process of its own prints as its last line."""
+        """Return the JSON that a program prints, run in a process of its own; Ray may say more after it."""
         done = subprocess.run(
             [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads([line for line in done.stdout.splitlines() if line[:1] in {"[", "{"}][-1])
 
     def asked(self, path: str, token: str | None = TOKEN) -> tuple[int, str]:
         """Return status and text of an answer of the job server."""
@@ -113,11 +113,11 @@ class RayCluster:
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
         for process in self.processes:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(60)
-            except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):  # nodes that its autoscaler started, too
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
 
 
 @contextlib.contextmanager
