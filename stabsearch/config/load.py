@@ -47,6 +47,9 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> LoadedSweep:
         return LoadedSweep(resolve_paths(loaded.sweep, path.parent), loaded.source)
     except UserError as error:
         raise loaded.source.error(error) from None
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a null byte
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UserError(f"{path}: a path in it is none: {why}", "correct the paths under task") from None
 
 
 def load_as_written(path: Path, overrides: Sequence[str] = ()) -> LoadedSweep:

@@ -101,7 +101,7 @@ def _elsewhere(name: str) -> str:
 
 
 def _task_type(key: KeyPath) -> str:
-    if key[0] != "task" or key == ("task", "type"):
+    if key[0] != "task" or key in {("task",), ("task", "type")}:
         return ""
     types = [name for name in choices(("task", "type")) if key[1] in known_keys(("task",), _task(name))]
     return f" (task type {' or '.join(types)})"

@@ -87,7 +87,8 @@ def _differences(old: Any, new: Any, key: KeyPath) -> list[str]:
         names = dict.fromkeys([*old, *new])
         parts = (_differences(old.get(name, _ABSENT), new.get(name, _ABSENT), (*key, name)) for name in names)
         return [line for part in parts for line in part]
-    return [] if old == new else [f"{dotted(key)}: {in_yaml(old)} -> {in_yaml(new)}"]
+    is_same = old == new or in_yaml(old) == in_yaml(new)  # NaN differs from itself
+    return [] if is_same else [f"{dotted(key)}: {in_yaml(old)} -> {in_yaml(new)}"]
 
 
 _ABSENT = object()

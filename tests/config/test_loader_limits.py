@@ -9,6 +9,7 @@ import pytest
 from stabsearch.config.document import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, MAX_VALUES, NotYamlError, parse
 from stabsearch.config.load import load_sweep
 from stabsearch.config.overrides import parse_override
+from stabsearch.config.write import difference
 from stabsearch.errors import UserError
 
 
@@ -108,3 +109,34 @@ def test_a_value_of_an_override_has_the_same_limits() -> None:
     """``--set`` is YAML, too."""
     with pytest.raises(UserError, match=r"--set .*nested more than"):
         parse_override(f"a={'[' * 100}")
+
+
+BASE = (
+    "name: a\ntask: {type: quickstart}\n"
+    "search: {learning_rate: {low: 1.0e-4, high: 1.0}, warmup: [0], precision: [fp32]}\n"
+)
+
+
+def test_a_key_that_is_named_as_a_whole_part_is_refused(tmp_path: Path) -> None:
+    """Found by the fuzzer: ``task`` in the wrong place was a traceback."""
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{BASE}training: {{max_steps: 9}}\nbudget: {{task: 1}}\n")
+    with pytest.raises(UserError, match="unknown key 'task'"):
+        load_sweep(path)
+
+
+def test_a_setting_that_is_no_number_is_the_same_sweep_again(tmp_path: Path) -> None:
+    """Found by the fuzzer: NaN differs from itself, and a sweep with one could not be resumed."""
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{BASE}training: {{max_steps: 9, weight_decay: .nan}}\n")
+    assert difference(load_sweep(path).sweep, load_sweep(path).sweep) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\\0b"])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    """Found by the fuzzer: the operating system's own error was a traceback."""
+    path = tmp_path / "sweep.yaml"
+    task = f'task: {{type: trainer, factory: "own:make", folder: "{name}"}}'
+    path.write_text(f"{BASE}training: {{max_steps: 9}}\n".replace("task: {type: quickstart}", task))
+    with pytest.raises(UserError, match="a path in it is none"):
+        load_sweep(path)
