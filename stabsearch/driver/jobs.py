@@ -26,6 +26,7 @@ from stabsearch.errors import ExitCode, UserError
 ADDRESS = "RAY_API_SERVER_ADDRESS"
 CONNECT_S, ANSWER_S = 10.0, 120.0  # chosen: a host that says nothing is told from one that is busy
 POLL_S = 1.0
+TRIES = 10  # chosen: others may submit the same sweep at the same moment, not for ever
 BYTES_PER_S = 2**20  # chosen: a log is fetched whole each time, so a long one is fetched less often
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 MINE = "stabsearch"
@@ -115,13 +116,16 @@ class JobServer:
         Raises:
             UserError: the cluster does not take it.
         """
-        while True:
-            before = _starts(submission.base, self.jobs())
+        for _ in range(TRIES):
+            before = _starts(submission.base, self.jobs(every=True))
             if before and not before[-1].is_over:
                 return before[-1], False
             number = 1 + (int(before[-1].id.rsplit("-", 1)[1]) if before else 0)
             if self._started(submission, f"{submission.base}-{number}"):
                 return self.find(f"{submission.base}-{number}"), True
+        raise UserError(
+            f"{self._shown} has a job {submission.base}-{number} and does not list it", "try again"
+        )
 
     def _started(self, submission: Submission, job_id: str) -> bool:
         """Return whether a job was started; not so when another one was, under this id, a moment ago."""
