@@ -13,7 +13,7 @@ from detect_secrets.settings import transient_settings
 GUESSES = {"Base64HighEntropyString", "HexHighEntropyString", "KeywordDetector"}
 """Detectors that take any digest, or any assignment to a name such as ``token``, for a secret."""
 DATA = {".csv", ".jsonl", ".png", ".svg", ".tsv", ".parquet"}
-MADE_UP = {"secret", "b", "pw", "pw-Zq8K2v", "p", "a", "stabsearch", "SECRET"}
+MADE_UP = {"secret", "b", "pw", "pw-Zq8K2v", "pw%2Fx", "a%2Fb%40c", "p", "a", "stabsearch", "SECRET"}
 """Passwords of addresses in documentation and tests."""
 
 

@@ -1,4 +1,4 @@
-"""Hosts of a Ray cluster that can be powered off: network namespaces, each with an address and a name of its own.
+"""Hosts of a Ray cluster that can be powered off: network namespaces, each with its own address and name.
 
 The second one has process numbers, temporary files and shared memory of its own, too. Needs root, and Linux.
 """

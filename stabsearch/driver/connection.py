@@ -17,7 +17,8 @@ from stabsearch.driver.privacy import keep_credentials, where_we_look
 from stabsearch.driver.reaching import check_reachable
 from stabsearch.errors import UserError
 
-ROOM_FOR_SOCKETS = 42  # of the 107 characters that a socket's path may have, Ray's own names take 65
+LONGEST_SOCKET = 107  # characters of a path, on Linux
+SOCKET = "/session_2026-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
 
 
 @contextmanager
@@ -55,9 +56,7 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
     """
     keep_credentials()
     is_own = address == "local"
-    own: dict[str, Any] = (
-        {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
-    )
+    own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False, **_home(folder)} if is_own else {}
     if not address.startswith("ray://"):  # whose other end may not know our classes
         own["job_config"] = where_we_look()
     try:
@@ -77,8 +76,9 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
 
 
 def _home(folder: Path) -> dict[str, str]:
-    """Return where a private Ray keeps its session: its own place where the names of sockets would not fit."""
-    return {"_temp_dir": str(folder)} if len(str(folder)) <= ROOM_FOR_SOCKETS else {}
+    """Return where a private Ray keeps its session: Ray's own place where names of sockets would not fit."""
+    longest = len(str(folder)) + len(SOCKET.format(pid=os.getpid()))
+    return {"_temp_dir": str(folder)} if longest <= LONGEST_SOCKET else {}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Trials through Ray Tune, on this machine or a cluster.
 
 Ray reads its environment when it is imported: ``environment.prepare`` comes before this module, and before
-``driver.connection`` and ``driver.feed``, which it is made of.
+``driver.connection``, ``driver.feed`` and ``driver.lifeline``, which it is made of.
 
 One Tune trial is one plan: its single ``step()`` returns the record with ``done=True``, so that a
 diverged trial is a successful result. Retries, resume and stopping are decided by the source:
@@ -28,6 +28,7 @@ from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
 from stabsearch.driver.connection import started
 from stabsearch.driver.feed import Feed, Halted, NewestFirst, Watch
 from stabsearch.driver.interrupts import Interrupts, kept_handlers
+from stabsearch.driver.lifeline import watched
 from stabsearch.driver.room import no_room, slots, wait_for_room
 from stabsearch.driver.worker import make_worker
 from stabsearch.records.record import plan_from_json
@@ -71,7 +72,8 @@ class RayTuneDriver:
         ):
             room = self._room(stop)
             feed = Feed(source, stop, self._concurrency or room, room=room)
-            is_whole = self._fit(feed, folder)
+            with watched(self._address == "local", feed.abandon):
+                is_whole = self._fit(feed, folder)
         if not is_whole:
             raise feed.error or KeyboardInterrupt
 
@@ -165,7 +167,7 @@ def _short_name(trial: Any) -> str:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder for what Ray and Tune insist on writing."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    folder = Path(tempfile.mkdtemp(prefix="r"))
     try:
         yield folder
     finally:

@@ -22,7 +22,7 @@ def scratch() -> Iterator[Path]:
     Workers that are killed leave their files there; so does a whole run that is killed, and the next one
     removes them.
     """
-    _remove_abandoned(Path(tempfile.gettempdir()))
+    remove_abandoned(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     before, default = os.environ.get("TMPDIR"), tempfile.tempdir
     with (folder / f"{LOCK}.part").open("w") as lock:
@@ -37,10 +37,10 @@ def scratch() -> Iterator[Path]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
 
 
-def _remove_abandoned(home: Path) -> None:
+def remove_abandoned(home: Path) -> None:
     """Remove the folders of this user whose process is gone: nobody holds their lock."""
     for folder in home.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
@@ -48,4 +48,20 @@ def _remove_abandoned(home: Path) -> None:
                 continue
             with (folder / LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last: some of a killed Ray's processes write on for a minute.
+
+    What cannot be removed now is left with its lock, for the next run.
+    """
+    for path in folder.iterdir():
+        if path.name == LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if [path.name for path in folder.iterdir()] == [LOCK]:
+        shutil.rmtree(folder, ignore_errors=True)

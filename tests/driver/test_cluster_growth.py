@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_cluster import RayCluster, free_ports, ray_cluster
+
+from experiments.on_loopback.ray_cluster import RayCluster, free_ports, ray_cluster
 
 pytestmark = pytest.mark.ray
 HEAD_ID = "f" * 51 + "00000"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_cluster import RayCluster, ray_cluster
 from sweep_runs import Home, check_whole
 
+from experiments.on_loopback.ray_cluster import RayCluster, ray_cluster
 from stabsearch.search.stored import read_study, records_in, unfinished_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.cli]
