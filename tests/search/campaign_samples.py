@@ -64,7 +64,7 @@ class Watched:
 
     def __init__(
         self, sweep: Sweep, storage: BaseStorage | None = None, required: int = 2, clock: Any = lambda: 0.0,
-        **confirming: Any,
+        lack: Any = lambda: None, **confirming: Any,
     ) -> None:  # fmt: skip
         from itertools import product
 
@@ -78,4 +78,5 @@ class Watched:
             self.study, sweep, [Context(*part) for part in parts],
             Stages(sweep.budget.trials, Confirming(required, **confirming)),
             on_started=self.started.append, on_finished=self.finished.append, clock=clock,
+            lack=lack,
         )  # fmt: skip

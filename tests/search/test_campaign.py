@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
+from stabsearch.errors import UserError
 from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.search.campaign import NODES_PER_TRIAL
 from stabsearch.testing.records import breaks_above, record_of
@@ -188,6 +189,26 @@ def test_the_wall_clock_lets_nothing_new_start() -> None:
     watched = Watched(sweep, storage, clock=lambda: next(seconds))
     ScriptedDriver(record_of).run(watched.campaign)
     assert 0 < len(watched.study.records) < 20
+    assert Watched(sweep, storage).campaign.has_work()
+
+
+def test_what_the_machine_lacks_ends_a_sweep_that_can_go_on_later() -> None:
+    """What is in flight is recorded, the reason is the sweep's problem, and the rest of the budget stays."""
+    storage, sweep, full = InMemoryStorage(), sweep_of(trials=20), UserError("the disk is full", "free some")
+    lacks: list[UserError] = []
+    watched = Watched(sweep, storage, lack=lambda: lacks[0] if lacks else None)
+
+    def play(plan: TrialPlan) -> TrialRecord:
+        if plan.number == 4:
+            lacks.append(full)
+        return record_of(plan)
+
+    ScriptedDriver(play, concurrency=2).run(watched.campaign)
+    assert watched.campaign.problem is full
+    assert len(watched.study.raw_records) == 6
+    assert watched.study.unfinished() == []
+    lacks.clear()
+    assert not watched.campaign.has_work(), "it is the next run that goes on"
     assert Watched(sweep, storage).campaign.has_work()
 
 

@@ -61,7 +61,8 @@ def test_only_own_folders_are_touched(home: Path) -> None:
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / ".lock").touch()
+    (elsewhere / "kept").touch()
     (home / "stabsearch-link").symlink_to(elsewhere)
     with scratch():
         assert {"stabsearch-notes", "stabsearch-link"} <= {path.name for path in home.iterdir()}
-        assert (elsewhere / ".lock").exists()
+        assert (elsewhere / "kept").exists()

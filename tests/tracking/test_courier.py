@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from stabsearch.tracking.courier import Courier
 
 
@@ -65,4 +67,15 @@ def test_the_end_comes_even_when_nothing_works() -> None:
     steps.send("a", *[ConnectionResetError("gone")] * 100_000)
     steps.courier.start()
     assert not steps.courier.finish(0.05)
+    assert steps.courier.problem == "gone"
+
+
+def test_who_waits_for_ever_does_not_wait_for_what_never_comes() -> None:
+    """Without a limit in all, it is the single step that may take only so long."""
+    steps = Steps()
+    steps.send("a")
+    steps.send("b", *[ConnectionResetError("gone")] * 1_000_000)
+    steps.courier.start()
+    assert not steps.courier.finish(math.inf, stall_s=0.2)
+    assert "a" in steps.log
     assert steps.courier.problem == "gone"
