@@ -64,8 +64,8 @@ BAD = [
     pytest.param(
         START + "budget:\n  trails: 10\n",
         "sweep.yaml:5: budget.trails: unknown key 'trails' "
-        "(known: bridge_trials, concurrency, horizon, schedule, trial_attempts, trial_timeout, trials, "
-        "wall_clock)",
+        "(known: bridge_trials, concurrency, disk_gib, horizon, schedule, trial_attempts, trial_timeout, "
+        "trials, wall_clock)",
         "did you mean 'trials'?",
         id="misspelt key",
     ),

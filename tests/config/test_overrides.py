@@ -70,8 +70,8 @@ BAD = [
     ),
     (
         "budget.trails=3",
-        "--set budget.trails=3: unknown key 'trails' (known: bridge_trials, concurrency, horizon, schedule, "
-        "trial_attempts, trial_timeout, trials, wall_clock)",
+        "--set budget.trails=3: unknown key 'trails' (known: bridge_trials, concurrency, disk_gib, horizon, "
+        "schedule, trial_attempts, trial_timeout, trials, wall_clock)",
         "did you mean 'trials'?",
     ),
     (

@@ -250,7 +250,7 @@ def test_inputs_are_all_keys_that_name_files() -> None:
               or "folder" in text}  # fmt: skip
     no_inputs = {
         ("name",), ("output_dir",), ("task", "factory"), ("study", "storage"), ("tracking", "uri"),
-        ("bad_batches", "max_gib"),
+        ("bad_batches", "max_gib"), ("budget", "disk_gib"),
     }  # fmt: skip
     assert spoken - no_inputs == set(INPUTS) - {("task", "data", "eval")}
 

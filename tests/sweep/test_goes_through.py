@@ -10,12 +10,15 @@ import pytest
 from stabsearch.config import Sweep
 from stabsearch.config.resolve import resolve
 from stabsearch.frontier import Verdict
+from stabsearch.report.views import QuietView
 from stabsearch.search import samplers
 from stabsearch.sweep import running
+from stabsearch.sweep.disk import DiskWatch
 from stabsearch.sweep.prepared import Prepared
 from stabsearch.sweep.reading import read_sweep, recommend_from
 from stabsearch.testing.records import breaks_above
 from stabsearch.testing.scripted import ScriptedDriver
+from stabsearch.tracking import NullTracker
 
 
 def prepared_of(**parts: Any) -> Prepared:
@@ -41,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared, tmp_path = prepared_of(), tmp_path_factory.mktemp("sweep")
     study = running._open_study(prepared, tmp_path)
     study.keep_sweep({**prepared.to_json(), "command": "test", "versions": {}})
-    ScriptedDriver(breaks_above(1e-2)).run(running._campaign(prepared, study))
+    watch = DiskWatch(tmp_path, tmp_path, None)
+    campaign = running._campaign(prepared, study, watch, NullTracker(), QuietView())
+    ScriptedDriver(breaks_above(1e-2)).run(campaign)
     return tmp_path
 
 

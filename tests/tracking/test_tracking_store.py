@@ -63,6 +63,13 @@ def test_a_named_store_gives_the_mirror(tmp_path: Path) -> None:
     assert isinstance(make_tracker(make_sweep(), SWEEP_ID, tmp_path), MlflowMirror)
 
 
+def test_a_store_that_is_not_required_may_be_away(tmp_path: Path) -> None:
+    """One that can never be used is refused all the same."""
+    make_tracker(make_sweep(f"http://127.0.0.1:{free_port()}", required=False), SWEEP_ID, tmp_path).check()
+    with pytest.raises(UserError, match="plain folder"):
+        make_tracker(make_sweep("./mlruns", required=False), SWEEP_ID, tmp_path).check()
+
+
 @pytest.mark.parametrize(
     ("uri", "text"),
     [

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 SWEEP_ID = "quick-0123abcd"
 
 
-def make_sweep(uri: str | None = None) -> Sweep:
+def make_sweep(uri: str | None = None, *, required: bool = True) -> Sweep:
     """Return a sweep tracked at this address."""
     return Sweep.model_validate(
         {
             "name": "quick",
             "task": {"type": "quickstart"},
             "training": {"max_steps": 2000, "optim": "adamw_torch"},
-            "tracking": {"uri": uri, "experiment": "mine"},
+            "tracking": {"uri": uri, "experiment": "mine", "required": required},
         }
     )
 
