@@ -10,6 +10,7 @@ from sweep_runs import SLOW, Home, check_whole
 from experiments.on_loopback.hosts import can_have_hosts, hosts
 from stabsearch.search.stored import LOSSES, NODE_LOSSES, read_study, records_in
 
+LONG = ("budget.trials=24", "budget.horizon=300", "search.tolerance=null")
 pytestmark = pytest.mark.ray
 
 
@@ -22,7 +23,7 @@ def test_a_host_that_is_powered_off_costs_nothing_but_time(tmp_path: Path) -> No
     with hosts() as two:
         two.start_worker()
         running = home.start(
-            "--address", two.address, settings=(*SLOW, "budget.trials=24", "search.tolerance=null"),
+            "--address", two.address, settings=(*SLOW, *LONG),
             within=two.inside, env=two.environment,
         )  # fmt: skip
         done = 1

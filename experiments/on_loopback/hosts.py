@@ -51,9 +51,12 @@ class Hosts:
             time.sleep(0.2)
 
     def start_worker(self) -> None:
-        """Start the other host, with one core; returns at once."""
+        """Start the other host, with one core; returns once it has joined."""
         own = f"hostname {self.name}b; mount -t tmpfs tmpfs {self.home}; mount -t tmpfs tmpfs /dev/shm"
         self.worker = self._start("b", own, "--address", self.address, "--node-ip-address", WORKER)
+        while "Ray runtime started" not in (said := self.logs[-1].read_text()):
+            assert self.worker.poll() is None, said
+            time.sleep(0.2)
 
     def power_off_worker(self) -> None:
         """End the other host as a power cut does: everything on it, at once."""
