@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -10,6 +12,26 @@ from pathlib import Path
 
 from experiments.chaos.sweeps import Ended, run
 from experiments.chaos.tables import RESULTS, kinds, save, table
+
+APART = "STABSEARCH_CHAOS_APART"
+
+
+def _apart(arguments: list[str]) -> int:
+    """Run this program in a network of its own, since nodes do not keep to loopback. Needs root."""
+    up = 'ip link set lo up; exec "$@"'
+    command = [
+        "unshare",
+        "--net",
+        "bash",
+        "-c",
+        up,
+        "_",
+        sys.executable,
+        "-m",
+        "experiments.chaos",
+        *arguments,
+    ]
+    return subprocess.run(command, env={**os.environ, APART: "1"}, check=False).returncode
 
 
 def main() -> int:
@@ -22,6 +44,8 @@ def main() -> int:
     parser.add_argument("--where", choices=["private", "cluster", "both"], default="both")
     parser.add_argument("--save", action="store_true", help=f"add the sweeps to {RESULTS.name}")
     given = parser.parse_args()
+    if given.where != "private" and APART not in os.environ:
+        return _apart(sys.argv[1:])
     places = ["private", "cluster"] if given.where == "both" else [given.where]
     ends: list[Ended] = []
     for place in places:

@@ -18,7 +18,8 @@ DEATH = {
 @contextlib.contextmanager
 def cluster() -> Iterator[Nodes]:
     """Run a head without cores of its own, and one node with two."""
-    with ray_cluster("--num-cpus", "0", variables=DEATH) as ray:
+    joins = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}  # without it Ray refuses further nodes
+    with ray_cluster("--num-cpus", "0", variables={**DEATH, **joins}) as ray:
         nodes = Nodes(ray.address, lambda: ray.add_node("--num-cpus", "2").pid, ray.environment)
         nodes.start()
         yield nodes

@@ -52,6 +52,8 @@ LOCAL = {
 """What is killed, and how often beside the others: a private Ray, whose end is that of the run."""
 CLUSTER = {"driver: SIGKILL": 2, "driver: SIGTERM": 1, "worker": 4, "node": 5, "tracking server": 2}
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
+IN_TRIALS = 0.8
+"""Share of runs that are left alone while they start: there the worker and node kills find nothing."""
 LONGEST_S = 900.0
 """A run that neither ends nor gets a trial done for so long hangs."""
 
@@ -106,7 +108,7 @@ class Story:
 
 def play(
     home: Path, seed: int, trials: int, max_kills: int, tracker: Server, nodes: Nodes | None = None,
-    mean_s: float = 6.0,
+    mean_s: float = 3.0,
 ) -> Story:  # fmt: skip
     """Return a sweep's story: up to ``max_kills`` kills at random moments, then it is left alone.
 
@@ -151,12 +153,23 @@ def _disturb(
     tracker: Server, nodes: Nodes | None, mean_s: float,
 ) -> None:  # fmt: skip
     """Kill things at random moments until the run is over, or enough was killed."""
+    if chance.random() < IN_TRIALS and not _wait_for_trials(driver):
+        return
     while story.kills.total() < max_kills:
         if not _wait(driver, chance.expovariate(1 / mean_s)):
             return
         kind = chance.choices(list(kinds), list(kinds.values()))[0]
         if _kill(kind, driver, chance, tracker, nodes):
             story.kills[kind] += 1
+
+
+def _wait_for_trials(driver: Driver) -> bool:
+    """Return True once this run has ended its first trial, False once it is over."""
+    while driver.code is None:
+        if driver.num_done:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _kill(kind: str, driver: Driver, chance: random.Random, tracker: Server, nodes: Nodes | None) -> bool:
