@@ -10,9 +10,9 @@ from pathlib import Path
 _PACKAGES = ("stabsearch", "numpy", "scipy", "pandas", "optuna")
 
 
-def machine() -> str:
-    """Return processor, cores, Python and package versions, in one line."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+def machine(*further: str) -> str:
+    """Return processor, cores, Python and package versions, also of further packages, in one line."""
+    versions = ", ".join(f"{name} {version(name)}" for name in (*_PACKAGES, *further))
     return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 

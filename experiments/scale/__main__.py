@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from experiments.frontier_benchmark.machine import machine
 from experiments.scale import results
 from experiments.scale.aside import measured_aside
 from experiments.scale.curves import draw
-from experiments.scale.machine import machine
 from experiments.scale.setting import Setting
 from experiments.scale.simulate import Sample, simulate
 from experiments.scale.tables import write_tables
@@ -38,7 +38,7 @@ def main() -> None:
 def sweep(trials: int, slots: int, storage: str, out: Path, directory: Path | None = None) -> None:
     """Simulate one sweep, and write its rows and what was lost or doubled."""
     setting = Setting(trials=trials, slots=slots, storage=storage)
-    about: dict[str, Any] = {"storage": storage, "slots": slots, "machine": machine()}
+    about: dict[str, Any] = {"storage": storage, "slots": slots, "machine": machine("mlflow")}
     further: dict[int, dict[str, Any]] = {}
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="stabsearch-scale-", dir=directory) as scratch:
