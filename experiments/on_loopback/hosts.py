@@ -105,6 +105,7 @@ def hosts() -> Iterator[Hosts]:
     environment = {
         **os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
         "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # a private Ray here has 0
     }  # fmt: skip
     made = Hosts(name, home, environment)
     try:

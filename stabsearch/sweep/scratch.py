@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 PREFIX = "stabsearch-"  # short: the names of sockets have 107 characters in all
 LOCK = ".lock"
+ENDS_WITHIN_S = 5.0  # chosen: a killed process takes as long as its memory takes to be given back
 
 
 @contextmanager
@@ -41,18 +44,35 @@ def scratch() -> Iterator[Path]:
 
 
 def remove_abandoned(home: Path) -> None:
-    """Remove the folders of this user whose process is gone: nobody holds their lock."""
+    """Remove the folders of this user whose process is gone: nobody holds their lock.
+
+    What is left of its Ray is ended before: a worker that was just starting makes the folder anew.
+    """
     for folder in home.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
                 continue
             with (folder / LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _end_processes_of(folder)
                 _remove(folder)
 
 
+def _end_processes_of(folder: Path) -> None:
+    """End the processes that were started with that folder for their temporary files."""
+    found = True
+    while found:  # one that was ended may have started another one before
+        found = False
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("TMPDIR") == str(folder):
+                    process.kill()
+                    process.wait(ENDS_WITHIN_S)
+                    found = True
+
+
 def _remove(folder: Path) -> None:
-    """Remove a folder, its lock last: some of a killed Ray's processes write on for a minute.
+    """Remove a folder, its lock last: a process that could not be ended may write on.
 
     What cannot be removed now is left with its lock, for the next run.
     """

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stabsearch.sweep.scratch import scratch
@@ -19,6 +20,12 @@ with scratch() as folder:
     (folder / "left").write_text("by a worker")
     print(folder, flush=True)
     sys.stdin.read()
+"""
+
+WRITES = """
+import pathlib, sys
+while True:
+    (pathlib.Path(sys.argv[1]) / "late").mkdir(parents=True, exist_ok=True)
 """
 
 
@@ -53,6 +60,29 @@ def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_living_one_stay
     assert held.exists()
     with scratch():
         assert not held.exists()
+
+
+def test_processes_that_a_killed_run_left_are_ended_before_they_make_its_folder_anew(home: Path) -> None:
+    """As Ray's workers do that were just starting; those of others go on."""
+    command = [sys.executable, "-c", HOLDS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        held = Path(process.stdout.readline().strip())
+        process.kill()
+    writes = [sys.executable, "-c", WRITES, str(held)]
+    left = subprocess.Popen(writes, env={**os.environ, "TMPDIR": str(held)})
+    other = subprocess.Popen([*writes[:-1], str(home / "other")])
+    try:
+        while not (held / "late").exists() or not (home / "other").exists():
+            assert left.poll() is None
+        with scratch():
+            assert not psutil.pid_exists(left.pid)
+            assert not held.exists()
+            assert other.poll() is None
+    finally:
+        for each in (left, other):
+            each.kill()
+            each.wait()
 
 
 def test_only_own_folders_are_touched(home: Path) -> None:
