@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from experiments.chaos.story import Story
 from stabsearch.records import TrialRecord
-from stabsearch.sweep.scratch import remove_abandoned
+from stabsearch.trial.temporary import remove_abandoned
 
 LAST_PROCESSES_S = 90.0
 PARENT, NUMBER = "mlflow.parentRunId", "stabsearch.number"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from stabsearch.driver.base import WorkerLost, WorkOrder
 from stabsearch.driver.child import Child, same_modules, speaking
 from stabsearch.driver.environment import worker_variables
 from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.trial.temporary import temporary_folder
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # DDP warns once per model, on stderr
@@ -34,7 +34,7 @@ class RankGroup:
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
         self._ranks: tuple[Child, ...] = ()
-        self._scratch: Path | None = None
+        self._kept = ExitStack()
 
     def work(self, plan: TrialPlan) -> TrialRecord:
         """Return the record of a trial: that of the process which raised first, else what all agreed on.
@@ -64,22 +64,20 @@ class RankGroup:
         for rank in self._ranks:
             rank.end()
         self._ranks = ()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        self._kept.close()
 
     def _wake(self) -> None:
         """Start the processes, unless all of them are waiting for a plan."""
         if self._ranks and all(rank.is_alive for rank in self._ranks):
             return
         self.close()
-        self._scratch = Path(tempfile.mkdtemp(prefix="stabsearch-ranks-"))
+        folder = self._kept.enter_context(temporary_folder())
         number = self._order.setup.num_processes
         for index in range(number):
-            variables = _variables(index, number, self._order.setup.num_threads, self._scratch)
+            variables = _variables(index, number, self._order.setup.num_threads, folder)
             self._ranks += (Child.started(index, variables, MODULE),)
         for rank in self._ranks:
-            rank.send((self._order, self._scratch / "meeting"))
+            rank.send((self._order, folder / "meeting"))
 
     def _answer(self, deadline: float) -> tuple[TrialRecord, bool]:
         """Return the record, and whether a process raised."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.machine import machine
 from stabsearch.trial.rerun import Rerun
 from stabsearch.trial.run import run_trial
+from stabsearch.trial.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from stabsearch.records import TrialPlan
@@ -65,8 +65,8 @@ def diagnose(case: Case, findings: Sequence[Finding] | None = None) -> Diagnosis
         case: the trial.
         findings: of the preflight; None: the ladder looks itself.
     """
-    with surroundings_of(case.workload), tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
-        return _Climb(case, findings, Path(folder)).diagnosis()
+    with surroundings_of(case.workload), temporary_folder() as folder:
+        return _Climb(case, findings, folder).diagnosis()
 
 
 def _tail(record: TrialRecord) -> float:

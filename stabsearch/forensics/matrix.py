@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from stabsearch.forensics.replay import step_of
 from stabsearch.records.record import plan_from_json
 from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.rerun import Rerun, Seen
+from stabsearch.trial.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from stabsearch.records import Precision, TrialPlan
@@ -51,8 +51,8 @@ def replay_matrix(bundle: Bundle, workload: Workload, plan: TrialPlan, setup: Tr
         plan = plan_from_json(bundle.manifest.plan)
     precisions: list[Precision] = list(dict.fromkeys(("fp32", plan.precision, "bf16")))
     with_gradients = bundle.manifest.bad.kind != "loss"
-    with tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
-        trainer = workload.trainer(trial_arguments(plan, setup, folder), plan.model_seed)
+    with temporary_folder() as folder:
+        trainer = workload.trainer(trial_arguments(plan, setup, str(folder)), plan.model_seed)
         trainer.current_gradient_accumulation_steps = bundle.manifest.trainer.accumulation
         trainer.loss_is_scaled_for_ga = bundle.manifest.trainer.loss_is_scaled_for_ga
         window = bundle.window() if with_gradients else bundle.window()[-1:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from stabsearch.trial.arguments import check_training, trial_arguments
 from stabsearch.trial.not_applied import IGNORES_ARGUMENTS, argument_differences
 from stabsearch.trial.precision import check_precision
 from stabsearch.trial.setup import TrialSetup
+from stabsearch.trial.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from stabsearch.config import Sweep
@@ -104,8 +104,8 @@ def _of_workload(sweep: Sweep, workload: Workload) -> tuple[list[Finding], float
 
     Of the user's own code also the chance loss, which nobody else knows.
     """
-    with surroundings_of(workload), tempfile.TemporaryDirectory(prefix="stabsearch-") as folder:
-        arguments = _gentle_arguments(sweep, folder)
+    with surroundings_of(workload), temporary_folder() as folder:
+        arguments = _gentle_arguments(sweep, str(folder))
         trainer = workload.trainer(arguments, sweep.seed)
         differing = argument_differences(arguments, trainer.args)
         if differing:

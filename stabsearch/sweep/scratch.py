@@ -1,21 +1,14 @@
-"""One folder for everything temporary of a run, gone with it; what a killed run left goes with the next."""
+"""One folder for everything temporary of a run, gone with it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
-PREFIX = "stabsearch-"  # short: the names of sockets have 107 characters in all
-LOCK = ".lock"
-ENDS_WITHIN_S = 5.0  # chosen: a killed process takes as long as its memory takes to be given back
+from stabsearch.trial.temporary import temporary_folder
 
 
 @contextmanager
@@ -25,12 +18,8 @@ def scratch() -> Iterator[Path]:
     Workers that are killed leave their files there; so does a whole run that is killed, and the next one
     removes them.
     """
-    remove_abandoned(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     before, default = os.environ.get("TMPDIR"), tempfile.tempdir
-    with (folder / f"{LOCK}.part").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        Path(lock.name).rename(folder / LOCK)  # now that it is held: to others it was never free
+    with temporary_folder() as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
         try:
             yield folder
@@ -40,48 +29,3 @@ def scratch() -> Iterator[Path]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
-            _remove(folder)
-
-
-def remove_abandoned(home: Path) -> None:
-    """Remove the folders of this user whose process is gone: nobody holds their lock.
-
-    What is left of its Ray is ended before: a worker that was just starting makes the folder anew.
-    """
-    for folder in home.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                continue
-            with (folder / LOCK).open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _end_processes_of(folder)
-                _remove(folder)
-
-
-def _end_processes_of(folder: Path) -> None:
-    """End the processes that were started with that folder for their temporary files."""
-    found = True
-    while found:  # one that was ended may have started another one before
-        found = False
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("TMPDIR") == str(folder):
-                    process.kill()
-                    process.wait(ENDS_WITHIN_S)
-                    found = True
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, its lock last: a process that could not be ended may write on.
-
-    What cannot be removed now is left with its lock, for the next run.
-    """
-    for path in folder.iterdir():
-        if path.name == LOCK:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    if [path.name for path in folder.iterdir()] == [LOCK]:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from stabsearch.trial.not_applied import SettingsNotApplied
 from stabsearch.trial.precision import matmul_precision
 from stabsearch.trial.same_seed import check_same_seed
 from stabsearch.trial.switches import reset_switches
+from stabsearch.trial.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
@@ -86,9 +86,9 @@ class _Trial:
         with (
             surroundings_of(workload),
             matmul_precision(self.plan.precision),
-            tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
+            temporary_folder() as folder,
         ):
-            self.live = set_up(self.plan, workload, self.setup, folder)
+            self.live = set_up(self.plan, workload, self.setup, str(folder))
             check_same_seed(workload, self.plan, self.live.initial_weights)
             self.live.train()
             return decided(self.record, self.live, workload, self.setup)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from stabsearch.trial.arguments import trial_arguments
 from stabsearch.trial.hessian import Hessian
 from stabsearch.trial.instrument import Guard, TrainingBroke
 from stabsearch.trial.precision import matmul_precision
+from stabsearch.trial.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
@@ -55,9 +55,9 @@ def measure_sharpness(
         with (
             surroundings_of(workload),
             matmul_precision("fp32"),
-            tempfile.TemporaryDirectory(prefix="stabsearch-") as folder,
+            temporary_folder() as folder,
         ):
-            arguments = trial_arguments(plan, replace(setup, schedule="hold"), folder)
+            arguments = trial_arguments(plan, replace(setup, schedule="hold"), str(folder))
             meter.train(workload.trainer(arguments, seed))
     except (RuntimeError, TrainingBroke, _NotAdam) as error:  # no double backward, out of memory
         meter.found.clear()
