@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stabsearch.trial.temporary import temporary_folder
+from stabsearch.trial.temporary import end_processes_of, temporary_folder
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def scratch() -> Iterator[Path]:
     """Make a folder the home of temporary files, of this process and of those that it starts.
 
     Workers that are killed leave their files there; so does a whole run that is killed, and the next one
-    removes them.
+    removes them. Processes that were started meanwhile do not outlive it.
     """
     before, default = os.environ.get("TMPDIR"), tempfile.tempdir
     with temporary_folder() as folder:
@@ -29,3 +29,4 @@ def scratch() -> Iterator[Path]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
+            end_processes_of(folder)  # a worker that still starts, its Ray gone, would make the folder anew

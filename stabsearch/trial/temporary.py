@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,21 +47,36 @@ def remove_abandoned(home: Path) -> None:
                 continue
             with (folder / LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _end_processes_of(folder)
+                end_processes_of(folder)
                 _remove(folder)
 
 
-def _end_processes_of(folder: Path) -> None:
+def end_processes_of(folder: Path) -> None:
     """End the processes that were started with that folder for their temporary files."""
-    found = True
-    while found:  # one that was ended may have started another one before
-        found = False
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("TMPDIR") == str(folder):
-                    process.kill()
-                    process.wait(ENDS_WITHIN_S)
-                    found = True
+    while left := [process for process in psutil.process_iter() if _home_of(process) == str(folder)]:
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        until = time.monotonic() + ENDS_WITHIN_S
+        while not all(map(_is_over, left)):
+            if time.monotonic() > until:
+                return
+            time.sleep(0.01)
+
+
+def _home_of(process: psutil.Process) -> str | None:
+    """Return where a process was told to put temporary files, None where that cannot be said."""
+    try:
+        return process.environ().get("TMPDIR")
+    except psutil.Error:  # another user's, or over
+        return None
+
+
+def _is_over(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _remove(folder: Path) -> None:

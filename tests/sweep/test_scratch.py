@@ -30,3 +30,19 @@ def test_temporary_files_go_there_and_nothing_stays(home: Path) -> None:
         assert Path(subprocess.check_output(child, text=True).strip()).parent == folder
     assert list(home.iterdir()) == []
     assert (os.environ["TMPDIR"], tempfile.gettempdir()) == (str(home), str(home))
+
+
+def test_what_was_started_meanwhile_does_not_outlive_it(home: Path) -> None:
+    """A worker that still starts while its Ray has gone would make the folder anew."""
+    writes = (
+        "import os, pathlib\nwhile True: pathlib.Path(os.environ['TMPDIR'], 'late').mkdir(0o700, True, True)"
+    )
+    with scratch() as folder:
+        left = subprocess.Popen([sys.executable, "-c", writes])
+        while not (folder / "late").exists():
+            assert left.poll() is None
+    try:
+        assert left.wait(10) == -9
+        assert list(home.iterdir()) == []
+    finally:
+        left.kill()
