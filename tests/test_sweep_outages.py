@@ -9,36 +9,45 @@ from pathlib import Path
 import pytest
 from sweep_runs import SLOW, Home, check_whole, mlflow_runs, only_json, stabsearch
 
-from experiments.on_loopback.servers import PASSWORD, USER, Server, mlflow_server, postgres, postgres_url
+from experiments.on_loopback.servers import (
+    PASSWORD,
+    USER,
+    Postgres,
+    Server,
+    mlflow_server,
+    postgres,
+    postgres_url,
+)
 
+SHORT = (*SLOW, "budget.trials=8", "risk.confirmation_trials=0")
 pytestmark = pytest.mark.mlflow_server
 
 
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A Postgres for a study and for MLflow, and what clients need to be let in: its port."""
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postgres]:
+    """A Postgres for a study and for MLflow, and what clients need to be let in."""
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    with postgres("mlflow", "study") as port:
-        yield port
+    with postgres("mlflow", "study") as server:
+        yield server
 
 
 @pytest.fixture
-def server(tmp_path: Path, database: int) -> Iterator[Server]:
+def server(tmp_path: Path, database: Postgres) -> Iterator[Server]:
     """An MLflow server with logins, on Postgres, that has not been started."""
-    with mlflow_server(tmp_path / "server", postgres_url(database, "mlflow"), has_logins=True) as server:
+    with mlflow_server(tmp_path / "server", postgres_url(database.port, "mlflow"), has_logins=True) as server:
         yield server
 
 
 def test_down_at_the_start_up_in_between_and_down_at_the_end(
-    tmp_path: Path, database: int, server: Server
+    tmp_path: Path, database: Postgres, server: Server
 ) -> None:
     """The study is on Postgres, and the driver is killed as well: the server ends up with each trial once."""
     home = Home.made(tmp_path)
     settings = (
-        *SLOW, f"tracking.uri={server.url}", "tracking.required=false",
-        f"study.storage={postgres_url(database, 'study')}",
+        *SHORT, f"tracking.uri={server.url}", "tracking.required=false",
+        f"study.storage={postgres_url(database.port, 'study')}",
     )  # fmt: skip
     first = home.start(settings=settings)
     first.wait_for(2)
@@ -69,3 +78,28 @@ def test_down_at_the_start_up_in_between_and_down_at_the_end(
     assert PASSWORD not in last.stdout + last.stderr + refused.stderr
     for path in (path for path in home.path.rglob("*") if path.is_file() and "server" not in path.parts):
         assert PASSWORD.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("driver", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+def test_a_database_that_goes_away_loses_nothing(tmp_path: Path, database: Postgres, driver: str) -> None:
+    """Two lines say what to do; the same command goes on with the study as it was."""
+    home = Home.made(tmp_path, driver)
+    settings = (*SHORT, f"study.storage={postgres_url(database.port, 'study')}")
+    running = home.start(settings=settings)
+    running.wait_for(4)
+    database.stop()
+    code, out, seen = running.ended()
+    assert (code, out) == (2, ""), seen
+    said = [line for line in seen.splitlines() if not line.startswith("[")]
+    assert "cannot be reached" in said[-2], seen
+    assert "the same command goes on" in said[-1], seen
+    assert "Traceback" not in seen
+    away = stabsearch("status", str(home.folder))
+    assert (away.returncode, len(away.stderr.splitlines())) == (2, 2), away.stderr
+
+    database.start()
+    last = home.run("--json", settings=settings)
+    assert last.returncode in {0, 1, 2}, last.stderr
+    assert last.stdout, last.stderr
+    check_whole(home, sum(only_json(last)["outcomes"].values()))
+    assert PASSWORD not in seen + away.stderr + last.stdout + last.stderr

@@ -17,18 +17,61 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 USER, PASSWORD = "ada", "lovelace-1843-engine"
 NOBODY = 65534
 """Postgres refuses to run as root."""
 
 
+@dataclass
+class Postgres:
+    """A Postgres, which can be ended and started again on the same data and port."""
+
+    home: Path
+    port: int
+    account: dict[str, Any]
+    """Who it runs as, as ``subprocess`` takes it."""
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        command = [
+            _postgres("postgres"), "-D", self.home / "data", "-p", str(self.port), "-F",
+            "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+        ]  # fmt: skip
+        with (self.home / "log").open("a") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, **self.account)
+        self.connected().close()
+
+    def connected(self) -> Any:
+        """Return a connection, as soon as there is one."""
+        import psycopg2
+
+        while True:
+            try:
+                return psycopg2.connect(
+                    host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, dbname="postgres"
+                )
+            except psycopg2.OperationalError:
+                assert self.process is not None
+                assert self.process.poll() is None, "Postgres ended before it answered"
+                _a_moment()
+
+    def stop(self) -> None:
+        """End it at once: connections are cut, what was committed stays."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+            self.process = None
+
+
 @contextlib.contextmanager
-def postgres(*databases: str) -> Iterator[int]:
-    """Run a Postgres with these databases for user and password above; yields its port."""
+def postgres(*databases: str) -> Iterator[Postgres]:
+    """Run a Postgres with these databases for user and password above."""
     home = Path(tempfile.mkdtemp(prefix="stabsearch-postgres-"))
     as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    data, secret, port = home / "data", home / "secret", free_port()
+    data, secret = home / "data", home / "secret"
     data.mkdir()
     secret.write_text(PASSWORD)
     if as_nobody:
@@ -36,19 +79,18 @@ def postgres(*databases: str) -> Iterator[int]:
             os.chown(path, NOBODY, NOBODY)
     made = [_postgres("initdb"), "-D", data, "-U", USER, "--auth=scram-sha-256", f"--pwfile={secret}", "-N"]
     subprocess.run(made, check=True, capture_output=True, cwd=home, **as_nobody)
-    command = [
-        _postgres("postgres"), "-D", data, "-p", str(port), "-F", "-c", "listen_addresses=127.0.0.1",
-        "-c", "unix_socket_directories=",
-    ]  # fmt: skip
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, **as_nobody)
-        try:
-            _create(port, databases, process)
-            yield port
-        finally:
-            process.send_signal(signal.SIGINT)  # Postgres: end at once, in good order
-            process.wait(30)
-            shutil.rmtree(home)
+    server = Postgres(home, free_port(), as_nobody)
+    try:
+        server.start()
+        connection = server.connected()
+        connection.autocommit = True
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            for name in databases:
+                cursor.execute(f'CREATE DATABASE "{name}"')
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home)
 
 
 def postgres_url(port: int, database: str) -> str:
@@ -62,25 +104,6 @@ def _postgres(program: str) -> str:
     assert package is not None, "pip install 'stabsearch[test]' brings Postgres along"
     (home,) = package.submodule_search_locations or ()
     return str(Path(home) / "pginstall" / "bin" / program)
-
-
-def _create(port: int, databases: tuple[str, ...], process: subprocess.Popen[bytes]) -> None:
-    import psycopg2
-
-    while True:
-        try:
-            connection = psycopg2.connect(
-                host="127.0.0.1", port=port, user=USER, password=PASSWORD, dbname="postgres"
-            )
-        except psycopg2.OperationalError:
-            assert process.poll() is None, "Postgres ended before it answered"
-            _a_moment()
-        else:
-            break
-    connection.autocommit = True
-    with contextlib.closing(connection), connection.cursor() as cursor:
-        for name in databases:
-            cursor.execute(f'CREATE DATABASE "{name}"')
 
 
 @dataclass

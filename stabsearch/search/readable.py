@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from stabsearch.config.address import without_password
 from stabsearch.errors import UserError
 from stabsearch.records import StepTrace, TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
@@ -27,8 +29,12 @@ UNREADABLE = (
     ArithmeticError, RecursionError,
 )  # fmt: skip
 """What comes of data that somebody, or a failing disk, has changed."""
+FILE_OUTAGES = {"database or disk is full", "disk I/O error", "attempt to write a readonly database",
+                "unable to open database file", "database is locked"}  # fmt: skip
+"""What SQLite says of a file that it cannot use now, whatever is in it."""
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}|")
 SWEEP_ID_FORM = re.compile(r"[0-9a-f]{32}")
+KEY = ("study", "storage")
 MOST = 2**53  # chosen: whole numbers beyond it are not exact as floats, and no count comes near
 
 
@@ -42,7 +48,30 @@ def readable(place: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
+        if reason := reason_of_outage(error):
+            raise out_of_reach(place, reason) from None
         raise UserError(f"the study in {place} is damaged: {_said(error)}", WAY_OUT) from None
+
+
+def reason_of_outage(error: BaseException) -> str:
+    """Return what a database said that is away or full; empty for any other error.
+
+    What is in such a study is not to blame, so it is not called damaged.
+    """
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if not isinstance(cause, OperationalError | InterfaceError):
+        return ""
+    said = str(cause.orig).strip().partition("\n")[0]
+    is_file = isinstance(cause.orig, sqlite3.Error)
+    return said if not is_file or said in FILE_OUTAGES else ""
+
+
+def out_of_reach(place: str, reason: str) -> UserError:
+    """Return the error of a study whose database went away, or is full: nothing of it is lost."""
+    message = f"the study in {place} cannot be reached: {without_password(reason)}"
+    return UserError(
+        message, "put that right; the same command goes on where it stopped", key=("study", "storage")
+    )
 
 
 def trials_of(study: Study) -> list[FrozenTrial]:

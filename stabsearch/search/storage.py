@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from stabsearch.config.address import in_full, without_password
 from stabsearch.errors import UserError
 from stabsearch.search.folder import RESOLVED
 from stabsearch.search.journal import WAY_OUT, Journal, check_last_line, cut_torn_line
-from stabsearch.search.readable import UNREADABLE
+from stabsearch.search.readable import KEY, UNREADABLE, out_of_reach, reason_of_outage
 
 JOURNAL = "study.journal"
 SQLITE = "sqlite:///"
-KEY = ("study", "storage")
 
 
 def open_storage(folder: Path, url: str | None, *, is_writer: bool = True) -> BaseStorage:
@@ -39,6 +41,22 @@ def open_storage(folder: Path, url: str | None, *, is_writer: bool = True) -> Ba
         raise UserError(f"cannot open the study's database: {reason}",
                         "check the URL and that its driver is installed (pip install 'stabsearch[cluster]')",
                         key=KEY) from None  # fmt: skip
+
+
+@contextmanager
+def outage_is_said(url: str | None) -> Iterator[None]:
+    """Turn the error of a database that went away, or is full, into what the user can do about it.
+
+    Raises:
+        UserError: what is stored is whole, and the same command goes on with it.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        reason = reason_of_outage(error)
+        if url is None or not reason:
+            raise
+        raise out_of_reach(str(database_file(url) or without_password(url)), reason) from None
 
 
 def _open_journal(path: Path, is_writer: bool) -> JournalStorage:

@@ -19,6 +19,7 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.hints import hint_from_json
 from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.search.storage import outage_is_said
 from stabsearch.sweep.diagnosing import explain, worst_trial
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
 from stabsearch.sweep.disk import DiskWatch, full_disk_is_said
@@ -70,7 +71,7 @@ def run_sweep(
         folder.check()
         prepared = checked(loaded, is_begun=folder.holds_a_sweep)
         check_tracker(prepared.sweep, folder)
-        with folder.locked():
+        with folder.locked(), outage_is_said(prepared.sweep.study.storage):
             typed = without_password(command or " ".join(sys.argv))
             watch = DiskWatch(folder.path, temporary, prepared.sweep.budget.disk_gib)
             return _run(prepared, folder, watch, view_for or _nothing_shown, typed)

@@ -115,11 +115,15 @@ class Filling(QuietView):
                     file.write(bytes(2**16))
 
 
-def test_a_full_disk_loses_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("storage", ["null", "sqlite:///{}/study.db"])
+def test_a_full_disk_loses_nothing(small_disk: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The study cannot take the next record: one error, and the same sweep goes on once there is room."""
     monkeypatch.setattr(disk, "KEPT_FREE", 0)
     home, filler = Home.made(small_disk), small_disk / "filler"
-    sweep, settings = home.path / "sweep.yaml", ("bad_batches.max_gib=0",)
+    sweep, settings = (
+        home.path / "sweep.yaml",
+        ("bad_batches.max_gib=0", f"study.storage={storage.format(small_disk)}"),
+    )
     with pytest.raises(UserError, match="disk is full") as caught:
         run_sweep(sweep, overrides=settings, view_for=lambda *_: Filling(filler, after=4))
     assert "the same command goes on" in caught.value.hint
