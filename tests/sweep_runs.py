@@ -96,7 +96,7 @@ class Running:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.seen += line
-            if line.startswith(f"[{num_done:>2}/"):
+            if line.startswith("[") and line[1:].lstrip().startswith(f"{num_done}/"):
                 return
         raise AssertionError(f"ended before trial {num_done}: {self.seen}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sweep_runs import SLOW, Home, check_whole, mlflow_runs, only_json, stabsearch
 
+from experiments.on_loopback.between import Between, Mood, between
 from experiments.on_loopback.servers import (
     PASSWORD,
     USER,
@@ -103,3 +104,64 @@ def test_a_database_that_goes_away_loses_nothing(tmp_path: Path, database: Postg
     assert last.stdout, last.stderr
     check_whole(home, sum(only_json(last)["outcomes"].values()))
     assert PASSWORD not in seen + away.stderr + last.stdout + last.stderr
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[Between]:
+    """A go-between before a plain MLflow server that runs."""
+    with mlflow_server(tmp_path / "server") as plain:
+        plain.start()
+        with between(plain.port) as standing:
+            yield standing
+
+
+def of(odd: Between) -> tuple[str, ...]:
+    """Return the settings of a sweep of short trials that tells it."""
+    return (
+        f"tracking.uri={odd.url}",
+        "budget.trials=8",
+        "risk.confirmation_trials=0",
+        "tracking.required=false",
+    )
+
+
+def test_a_server_that_hangs_holds_up_no_trial(tmp_path: Path, odd: Between) -> None:
+    """It answers nothing before the last trial is done; then everything arrives."""
+    home = Home.made(tmp_path)
+    odd.be("hangs")
+    running = home.start(settings=of(odd))
+    running.wait_for(8)
+    odd.be("faithful")
+    code, _, seen = running.ended()
+    assert code in {0, 1, 2}, seen
+    assert "not in MLflow" not in seen
+    assert "--sync" not in seen
+    check_whole(home, 8, odd.url)
+
+
+@pytest.mark.parametrize("mood", ["fails", "loses replies"])
+def test_a_server_that_answers_badly_gets_everything_once(tmp_path: Path, odd: Between, mood: Mood) -> None:
+    """Also what it did without saying so is there once."""
+    home = Home.made(tmp_path)
+    odd.be(mood)
+    ended = home.run("--json", settings=of(odd))
+    assert ended.stdout, ended.stderr
+    assert odd.num_requests > 40
+    synced = stabsearch("report", str(home.folder), "--sync", "--json")
+    assert only_json(synced)["mlflow"]["missing"] == 0, synced.stderr
+    odd.be("faithful")
+    check_whole(home, 8, odd.url)
+
+
+def test_a_server_that_may_only_be_read_is_no_hindrance(tmp_path: Path, odd: Between) -> None:
+    """The reason is said; once it may be written, one command delivers everything."""
+    home = Home.made(tmp_path)
+    odd.be("read-only")
+    ended = home.run("--json", settings=of(odd))
+    assert ended.returncode == only_json(ended)["exit_code"], ended.stderr
+    assert only_json(ended)["mlflow"]["missing"] == 8
+    assert "Permission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    odd.be("faithful")
+    assert stabsearch("report", str(home.folder), "--sync").returncode == 0
+    check_whole(home, 8, odd.url)

@@ -46,6 +46,11 @@ def _variable(found: re.Match[str], name: str) -> str:
     return f"{found['before']}${{{name}}}"
 
 
+def is_written_out(address: str) -> bool:
+    """Return whether the sweep itself gave the passwords of an address, as the resolved sweep holds it."""
+    return address in _kept
+
+
 def in_full(address: str, key: KeyPath) -> str:
     """Return an address with its passwords: as the sweep's file gave them, else from the environment.
 

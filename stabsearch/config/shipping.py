@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stabsearch.config.address import is_written_out
 from stabsearch.config.load import load_as_written
 from stabsearch.config.paths import resolve_paths
 from stabsearch.errors import KeyPath, UserError
@@ -60,6 +61,10 @@ def _check_place(sweep: Sweep) -> None:
         if url and _RELATIVE_DATABASE.match(url):
             message = "the database would go with the job's own copy of the folder"
             raise UserError(message, "four slashes begin an absolute path: sqlite:////PATH", key=key)
+        if url and is_written_out(url):
+            message = "the password in it would lie in the job's archive, which the cluster keeps"
+            hint = f"write {url}, and set that variable in the cluster's environment"
+            raise UserError(message, hint, key=key)
 
 
 def _local_inputs(sweep: Sweep, path: Path) -> dict[KeyPath, Path]:

@@ -14,7 +14,7 @@ from stabsearch.tracking.courier import FIRST_PAUSE_S, Courier
 from stabsearch.tracking.environment import REQUEST_TIMEOUT_S
 from stabsearch.tracking.experiment import connect, find_experiment
 from stabsearch.tracking.layout import child_run
-from stabsearch.tracking.parent import Parent
+from stabsearch.tracking.parent import ARTIFACTS, Parent
 from stabsearch.tracking.reason import reason
 from stabsearch.tracking.registry import register_frontier
 from stabsearch.tracking.store import (
@@ -131,7 +131,8 @@ class MlflowMirror:
         self._courier.send("the answer", lambda: self._parent.describe(answer, frontier, records))
         self._courier.send("the end", lambda: self._parent.end(status))
         # After the end, because an artifact store that is down must not leave the run RUNNING.
-        self._courier.send("the files", lambda: self._parent.upload(self._folder))
+        for name in ARTIFACTS:
+            self._courier.send(name, partial(self._upload, name))
         if frontier is not None and status == "FINISHED":
             self._courier.send("the frontier model", partial(self._register, frontier))
         is_done = self._courier.finish(self._patience(status), self._stall_s)
@@ -155,7 +156,8 @@ class MlflowMirror:
     def _problem(self, is_done: bool) -> str:
         if not is_done:
             return self._courier.problem or "there was not enough time"
-        return "; ".join(f"{name}: {why}" for name, why in list(self._courier.refused.items())[:3])
+        first_with = {why: name for name, why in reversed(self._courier.refused.items())}
+        return "; ".join([f"{name}: {why}" for why, name in first_with.items()][-3:])
 
     # From here on: the background thread only.
 
@@ -189,6 +191,9 @@ class MlflowMirror:
     def _deliver(self, record: TrialRecord) -> None:
         self._place_of_sweep().children.deliver(child_run(record, self._sweep.training, self._sweep_id))
         self._delivered.add(record.plan.number)
+
+    def _upload(self, name: str) -> None:
+        self._parent.upload(self._folder / name)
 
     def _register(self, frontier: Frontier) -> None:
         place = self._place_of_sweep()

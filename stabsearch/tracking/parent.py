@@ -74,18 +74,10 @@ class Parent:
         tags = [RunTag(key, value) for key, value in wanted.items()]
         self._client.log_batch(self.run_id, tags=tags, synchronous=True)
 
-    def upload(self, folder: Path) -> None:
-        """Show the sweep's files; those already there are replaced."""
-        for name in ARTIFACTS:
-            if (folder / name).is_file():
-                self._upload_file(folder / name)
-
-    def end(self, status: str) -> None:
-        """Give the run its final status, now."""
-        self._client.set_terminated(self.run_id, status)
-
-    def _upload_file(self, path: Path) -> None:
-        """Show one file; the sweep's own goes out without the passwords of its addresses."""
+    def upload(self, path: Path) -> None:
+        """Show a file of the sweep's, if there is one; the sweep's own goes out without passwords."""
+        if not path.is_file():
+            return
         if path.suffix != ".yaml":
             self._client.log_artifact(self.run_id, str(path))
             return
@@ -93,6 +85,10 @@ class Parent:
             copy = Path(scratch) / path.name
             copy.write_text(without_password(path.read_text(encoding="utf-8")), encoding="utf-8")
             self._client.log_artifact(self.run_id, str(copy))
+
+    def end(self, status: str) -> None:
+        """Give the run its final status, now."""
+        self._client.set_terminated(self.run_id, status)
 
 
 def _tags(sweep_id: str) -> dict[str, str]:

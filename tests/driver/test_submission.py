@@ -89,11 +89,11 @@ def test_a_sweep_travels_with_all_that_it_names(sweep: Callable[..., Path], task
 
 
 def test_set_is_written_into_the_sweep_and_onto_no_command_line(sweep: Callable[..., Path]) -> None:
-    """A database's password given by --set would stand in the list of jobs."""
-    path, url = sweep(), "study.storage=postgresql://me:planted-secret@db/x"
+    """What --set gives would stand in the list of jobs."""
+    path, url = sweep(), "study.storage=postgresql://me:${STABSEARCH_STUDY_PASSWORD}@a-host/x"
     with prepared(path, [url, "budget.trials=7"]) as submission:
         shown = repr((submission.base, submission.entrypoint, submission.metadata, submission.runtime_env))
-    assert "planted-secret" not in shown
+    assert "a-host" not in shown
     (path.parent / "sent.yaml").write_bytes(sent(path, url, "budget.trials=7")["sweep.yaml"])
     there = load_as_written(path.parent / "sent.yaml").sweep
     assert there == load_as_written(path, [url, "budget.trials=7"]).sweep
@@ -261,6 +261,16 @@ def test_a_database_may_not_go_with_the_job_either(sweep: Callable[..., Path], k
     error = refusal(sweep(), f"{key}=sqlite:///here.db")
     assert f"{key}=sqlite:///here.db: the database would go with the job's own copy" in error.message
     assert "stabsearch-tiny" in _base_of(sweep(), f"{key}=sqlite:////shared/there.db")
+
+
+@pytest.mark.parametrize("key", ["study.storage", "tracking.uri"])
+def test_a_password_stays_here(sweep: Callable[..., Path], key: str) -> None:
+    """The cluster keeps the archive of every job; a variable in the place of the password is as good."""
+    error = refusal(sweep(), f"{key}=postgresql://me:secret@db/x")
+    assert "the password in it would lie in the job's archive" in error.message
+    assert "secret" not in error.message + error.hint
+    (written,) = [word.rstrip(",") for word in error.hint.split() if "@db/x" in word]
+    assert "stabsearch-tiny" in _base_of(sweep(), f"{key}={written}")
 
 
 @pytest.mark.parametrize("folder", ["/tmp/ray/s1/w/_ray_pkg_0a", "/other/s2/w/_ray_pkg_ff99"])

@@ -315,7 +315,7 @@ def test_files_that_cannot_be_shown_cost_only_themselves(
     (folder / "report.md").write_text("# Report")
     delivery = mirror_all(sweep, folder, [make_record(0)], answer=ANSWER)
     parent, _ = runs(client)
-    assert delivery.problem.startswith("the files: ")
+    assert delivery.problem.startswith("report.md: ")
     assert delivery.missing == 0
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["stabsearch.verdict"] == "confirmed"
@@ -335,7 +335,7 @@ def test_the_run_has_ended_before_its_files_are_shown(
     (folder / "report.md").write_text("# Report")
     delivery = mirror_all(sweep, folder, [make_record(0)], answer=ANSWER)
     assert seen == ["FINISHED", "FINISHED"]
-    assert delivery.problem == "the files: [Errno 13] Permission denied"
+    assert delivery.problem == "report.md: [Errno 13] Permission denied"
     assert runs(client)[0].info.status == "FINISHED"
 
 
