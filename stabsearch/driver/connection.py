@@ -53,6 +53,7 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
 
     Raises:
         UserError: no cluster there, or Ray does not start on this machine.
+        KeyboardInterrupt: SIGTERM came meanwhile.
     """
     keep_credentials()
     is_own = address == "local"
@@ -71,6 +72,8 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
                 runtime_env={} if is_own else {"env_vars": variables},
                 **own,
             )
+    except SystemExit:  # Ray's own way with SIGTERM, which it takes for itself while it starts
+        raise KeyboardInterrupt from None
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _not_connected(address, str(error).splitlines()[0]) from None
 

@@ -1,0 +1,31 @@
+"""Joining Ray: what comes in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stabsearch.driver import connection
+from stabsearch.driver.interrupts import kept_handlers
+
+
+@pytest.mark.parametrize("code", [1, 15])  # of a private Ray's head, of a driver
+def test_sigterm_while_ray_starts_is_an_interrupt(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray takes the signal for itself and ends the process; its exit code 1 says something else here."""
+
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    before = signal.getsignal(signal.SIGTERM)
+    with kept_handlers(), pytest.raises(KeyboardInterrupt), connection.started("local", 1, tmp_path):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before
