@@ -53,9 +53,8 @@ def main() -> int:
             ends += run(
                 Path(home), given.kills, given.seed, given.trials, given.per_sweep,
                 on_cluster=place == "cluster", say=partial(print, flush=True),
+                keep=save if given.save else lambda _: None,
             )  # fmt: skip
-        if given.save:
-            save([end for end in ends if end.where == place])
     print(f"\n{table(ends)}\n\nKilled: {kinds(ends)}.")
     return 0 if all(end.damage.is_none for end in ends) else 1
 

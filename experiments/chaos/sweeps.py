@@ -43,7 +43,7 @@ def end_of(where: str, story: Story, tracker: Server, temporary: Path) -> Ended:
 
 def run(
     home: Path, kills: int, seed: int, trials: int, per_sweep: int, *, on_cluster: bool,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None, keep: Callable[[Ended], None] = lambda _: None,
 ) -> list[Ended]:  # fmt: skip
     """Return the ends of as many sweeps as it takes for so many kills.
 
@@ -55,6 +55,7 @@ def run(
         per_sweep: kills of one sweep, at most.
         on_cluster: whether they run on a cluster whose nodes are killed, or each on a private Ray.
         say: told of each end.
+        keep: given each end, at once: what comes later may fail.
     """
     os.environ["TMPDIR"] = tempfile.tempdir = str(home)
     ends: list[Ended] = []
@@ -67,6 +68,7 @@ def run(
             with cluster() if on_cluster else contextlib.nullcontext() as nodes:
                 story = play(place, seed + number, trials, min(left, per_sweep), tracker, nodes)
             ends.append(end_of(where, story, tracker, home))
+            keep(ends[-1])
             say(sentences(ends[-1], place))
     return ends
 

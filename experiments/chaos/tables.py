@@ -35,15 +35,14 @@ def kinds(ends: list[Ended]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in counted.most_common())
 
 
-def save(ends: list[Ended]) -> None:
-    """Write a line per sweep."""
+def save(end: Ended) -> None:
+    """Add the line of a sweep."""
     with RESULTS.open("a", newline="") as file:
         writer = csv.writer(file)
         if file.tell() == 0:
             writer.writerow(["where", "seed", "trials", "runs", "kills", "damage", "exit_codes"])
-        for end in ends:
-            killed = "; ".join(f"{kind} {count}" for kind, count in sorted(end.story.kills.items()))
-            damage = "; ".join(f"{name} {count}" for name, count in asdict(end.damage).items())
-            story = end.story
-            codes = " ".join(map(str, story.codes))
-            writer.writerow([end.where, story.seed, story.trials, story.runs, killed, damage, codes])
+        story = end.story
+        killed = "; ".join(f"{kind} {count}" for kind, count in sorted(story.kills.items()))
+        damage = "; ".join(f"{name} {count}" for name, count in asdict(end.damage).items())
+        codes = " ".join(map(str, story.codes))
+        writer.writerow([end.where, story.seed, story.trials, story.runs, killed, damage, codes])
