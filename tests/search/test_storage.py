@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg2
 import pytest
 from campaign_samples import study_of, sweep_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from stabsearch.errors import UserError
 from stabsearch.search.folder import LOCK, SweepFolder, is_locked
+from stabsearch.search.readable import readable
 from stabsearch.search.storage import JOURNAL, open_storage
 from stabsearch.search.stored import read_study, records_in, sweep_in, unfinished_in
 from stabsearch.testing.records import record_of
@@ -148,3 +153,24 @@ def test_reading_a_database_that_is_gone_does_not_make_a_new_one(tmp_path: Path)
     with pytest.raises(UserError, match="holds no sweep"):
         read_study(tmp_path)
     assert not (tmp_path / "gone.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (psycopg2.OperationalError("server closed the connection unexpectedly\n\tThis probably"), "reached"),
+        (sqlite3.OperationalError("database or disk is full"), "reached"),
+        (sqlite3.OperationalError("no such table: trials"), "damaged"),
+        (sqlite3.DatabaseError("database disk image is malformed"), "damaged"),
+    ],
+)
+def test_a_database_that_is_away_is_not_called_damaged(said: Exception, word: str) -> None:
+    """What can be put right by waiting is told from what needs a backup."""
+    kind = OperationalError if isinstance(said, sqlite3.OperationalError | psycopg2.Error) else DatabaseError
+    with pytest.raises(UserError) as caught, readable("here"):  # noqa: PT012
+        try:
+            raise kind("select 1", {}, said)
+        except SQLAlchemyError as error:
+            raise StorageInternalError("An exception is raised during the commit") from error
+    assert word in caught.value.message
+    assert "\n" not in caught.value.message
