@@ -10,6 +10,7 @@ import typer
 from stabsearch.cli.arguments import AsJson, JobAddress, Overrides, SweepFile
 from stabsearch.cli.following import followed, waited
 from stabsearch.cli.output import print_json
+from stabsearch.config.address import without_password
 
 if TYPE_CHECKING:
     from stabsearch.driver.jobs import Job
@@ -86,5 +87,5 @@ def _tell(job: Job, submission: Submission, is_new: bool, address: str | None) -
             "then submit again, to go on with these",
             err=True,
         )
-    there = f" --address {address}" if address else ""
+    there = f" --address {without_password(address)}" if address else ""
     typer.echo(f"stabsearch logs {job.id}{there} --follow", err=True)

@@ -15,16 +15,29 @@ if TYPE_CHECKING:
 
 STUDY, TRACKING = "STABSEARCH_STUDY", "STABSEARCH_TRACKING"
 """What the environment variables begin with that stand for a password of the one or the other."""
-SECRET_ARGUMENTS = frozenset({"token", "hub_token", "push_to_hub_token", "use_auth_token"})
-"""Arguments of training scripts and of TrainingArguments that hold a token."""
-_USER = re.compile(r"(?P<before>[A-Za-z][\w+.-]*://[^:/@?#\s]*:)(?!\d+[/?#])(?P<secret>[^/?#]+|[^@]+)(?=@)")
+_TOKENS = frozenset(
+    {"token", "hub_token", "push_to_hub_token", "use_auth_token", "auth_token", "access_token"}
+)
+"""Arguments of scripts and of TrainingArguments that hold a token; others, as ``pad_token``, do not."""
+_SECRETS = ("password", "passwd", "secret", "api_key", "apikey", "access_key", "credential")
+_USER = re.compile(
+    r"(?<![\w+.-])(?P<before>https?://[^:/@?#\s]*:(?!\d+[/?#])|(?!https?:)[A-Za-z][\w+.-]*://[^:/@?#\s]*:)"
+    r"(?P<secret>[^/?#]+|[^@]+)(?=@)"
+)
+"""Of a database, all up to the @ is the password, as SQLAlchemy reads it; of a server, digits are a port."""
 _QUERY = re.compile(
-    r"(?P<before>[?&](?P<name>\w*(?:passw|pwd|secret|token)\w*)=)(?P<secret>[^&#\s'\"]+)", re.IGNORECASE
+    r"(?P<before>[?&](?P<name>\w*(?:passw|pwd|secret|token|api_?key|sslkey|credential)\w*)=)(?P<secret>[^&#\s'\"]+)",
+    re.IGNORECASE,
 )
 _SHOWN = re.compile(r"://[^\s'\"/][^\s'\"]*@")
 _PLACE = re.compile(r"\$\{(STABSEARCH_[A-Z_]+)\}")
 _kept: dict[str, str] = {}
 """Address without its passwords -> as it was given; of this process alone, and never pickled."""
+
+
+def is_secret(name: str) -> bool:
+    """Return whether an argument of this name holds what is not to be written down."""
+    return name in _TOKENS or any(word in name.lower() for word in _SECRETS)
 
 
 def hidden(prefix: str) -> Callable[[str], str]:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from stabsearch.config.address import SECRET_ARGUMENTS, STUDY, TRACKING, hidden
+from stabsearch.config.address import STUDY, TRACKING, hidden, is_secret
 from stabsearch.config.gpus import visible_gpus
 from stabsearch.config.part import Part, Text, wrong
 from stabsearch.config.peft import Peft
@@ -89,7 +89,7 @@ class Training(Part):
                 raise wrong(
                     f"the sweep sets {name} itself", f"remove it here; it belongs at {place}", (name,)
                 )
-            if name in SECRET_ARGUMENTS:
+            if is_secret(name):
                 raise wrong("a sweep is written down, and keeps no tokens", "set HF_TOKEN instead", (name,))
         return data
 

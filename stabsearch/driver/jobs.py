@@ -20,6 +20,7 @@ from ray.dashboard.modules.dashboard_sdk import SubmissionClient
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from stabsearch.config.address import without_password
 from stabsearch.driver.submission import Submission
 from stabsearch.errors import ExitCode, UserError
 
@@ -84,7 +85,8 @@ class JobServer:
     def __init__(self, address: str | None = None) -> None:
         for name in ("ray", SubmissionClient.__module__):  # they say what they upload
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._shown = address or os.environ.get(ADDRESS) or os.environ.get("RAY_ADDRESS") or "this machine"
+        given = address or os.environ.get(ADDRESS) or os.environ.get("RAY_ADDRESS")
+        self._shown = without_password(given) if given else "this machine"
         with self._explained(), _preferred(address):
             self._client = _Client(address)
 

@@ -11,13 +11,17 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
+import psutil
 import ray
 from ray._private import worker
 
 from stabsearch.errors import UserError
+from stabsearch.trial.temporary import is_over
 
 LOOKS_EVERY_S = 0.5  # chosen: a raylet's end is noticed by Ray's library some seconds later
 LEAVES_WITHIN_S = 5.0  # chosen: Tune asks for the next trial ten times a second, unless it stands inside Ray
@@ -75,20 +79,35 @@ def _own_look() -> Callable[[], str]:
     return look
 
 
-def _cluster_look() -> Callable[[], str]:
-    """Return what says that a cluster's control store has not answered for long; empty while it does."""
+def _cluster_look(clock: Callable[[], float] = time.monotonic) -> Callable[[], str]:
+    """Return what says that this node's raylet has gone, or that the control store has been silent for long.
+
+    Empty while both are there.
+    """
     address = ray.get_runtime_context().gcs_address
     host, port = address.rsplit(":", 1)
-    failures = 0
+    raylet, silent_since = _raylet(worker._global_node.raylet_socket_name), None
 
     def look() -> str:
-        nonlocal failures
+        nonlocal silent_since
+        if raylet is not None and is_over(raylet):
+            return "Ray on this machine has ended: its raylet is gone"
         try:
             with closing(socket.create_connection((host.strip("[]"), int(port)), timeout=LOOKS_EVERY_S)):
-                failures = 0
+                silent_since = None
         except OSError:
-            failures += 1
-        is_gone = failures * LOOKS_EVERY_S >= UNREACHABLE_S
+            silent_since = clock() if silent_since is None else silent_since
+        is_gone = silent_since is not None and clock() - silent_since >= UNREACHABLE_S
         return f"the Ray cluster at {address} does not answer any more" if is_gone else ""
 
     return look
+
+
+def _raylet(socket_name: str) -> psutil.Process | None:
+    """Return the process of the raylet that listens there; None where its processes cannot be seen."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ValueError):
+            program, *options = process.cmdline()
+            if Path(program).name == "raylet" and any(socket_name in option for option in options):
+                return process
+    return None

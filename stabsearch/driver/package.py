@@ -68,8 +68,10 @@ class Packed:
             made: relative path -> what stands there beside the folder's files, or instead of one.
 
         Raises:
-            UserError: it is larger than Ray takes, or a file cannot be read.
+            UserError: it is larger than Ray takes, or a file cannot be read or named.
         """
+        for name in self.sizes:
+            _check_name(name)
         with zipfile.ZipFile(target, "w") as archive:
             for name in sorted({*self.sizes, *made}):
                 archive.writestr(_info(name), made.get(name) or self._content(name), zipfile.ZIP_DEFLATED)
@@ -83,6 +85,15 @@ class Packed:
             return (self.root / name).read_bytes()
         except OSError as error:
             raise UserError(f"{self.root / name} cannot be read: {error.strerror}", _HINT) from None
+
+
+def _check_name(name: PurePosixPath) -> None:
+    """Raise where a name is bytes that are no text: no archive takes it."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        message = f"the name of {str(name)!a} is no UTF-8"
+        raise UserError(message, "rename it, or leave it out by --exclude") from None
 
 
 def _info(name: PurePosixPath) -> zipfile.ZipInfo:

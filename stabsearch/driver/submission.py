@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from stabsearch.config.write import data_text, identity
 from stabsearch.driver.environment import worker_variables
 from stabsearch.driver.package import Packed
 from stabsearch.errors import KeyPath, UserError
+from stabsearch.trial.temporary import temporary_folder
 from stabsearch.version import __version__
 
 STOP_WAIT_S = (
@@ -72,8 +72,8 @@ def prepared(
     for key, place in inputs.items():
         _check_inside(key, place, packed, loaded)
     passed = _passed(variables)
-    with tempfile.TemporaryDirectory(prefix="stabsearch-submit-") as folder:
-        archive = Path(folder) / "sweep.zip"
+    with temporary_folder() as folder:
+        archive = folder / "sweep.zip"
         start = Path(__file__).with_name("job_start.sh").read_bytes()
         packed.write(archive, {START: start, **_overridden(sweep, name, overrides)})
         yield Submission(

@@ -101,7 +101,7 @@ def _frontier_json(findings: Findings) -> bytes:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole: whoever reads it sees the old content or the new, nothing between."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         part.unlink(missing_ok=True)
         with part.open("xb") as stream:  # which follows no link

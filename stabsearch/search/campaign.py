@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stabsearch.search.study import SweepStudy
 
 NEVER_TRAINED = frozenset({Outcome.CRASHED, Outcome.OOM, Outcome.LOST})
+RUNS_PER_TRIAL = 10  # chosen: interrupts are no fault of a trial's, but one may take its driver's memory
 NODES_PER_TRIAL = 10  # chosen: spot nodes come and go, but a trial that takes its node with it is given up
 CRASHES_IN_A_ROW = 3  # chosen: three trials that never trained are a fault of the set-up
 
@@ -162,13 +163,26 @@ class Campaign:
         """Return the next trial to start, None when there is none now."""
         if self._is_over():
             return None
-        plan = self._waiting.popleft() if self._waiting else self._proposed()
+        plan = self._begun() or self._proposed()
         if plan is None:
             return None
         self._in_flight[plan.number] = plan
         self._study.count_start(plan.number)
         self._on_started(plan)
         return plan
+
+    def _begun(self) -> TrialPlan | None:
+        """Return the next trial that was started before; what keeps ending whole runs is given up."""
+        while self._waiting:
+            plan = self._waiting.popleft()
+            ended = self._study.unended_starts(plan.number)
+            if ended < RUNS_PER_TRIAL:
+                return plan
+            message = f"the whole run ended while it ran, {ended} times"
+            self.finished(
+                TrialRecord(plan, Outcome.LOST, cause=Cause.UNKNOWN, message=message, started_at=time.time())
+            )
+        return None
 
     def most_left(self) -> int:
         """Return how many trials the budget still holds beside those in flight; 0 once it is over."""

@@ -115,22 +115,46 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = _own_file(path / LOCK)
+        lock = own_file(path / LOCK)
     except OSError as error:
         raise UserError(f"cannot write into {path}: {error.strerror or error}", "choose another output_dir",
                         key=("output_dir",)) from None  # fmt: skip
+    with held(lock, str(path)):
+        yield
+
+
+@contextmanager
+def held(lock: TextIO, place: str) -> Iterator[None]:
+    """Hold a lock file for this process, and close it.
+
+    Args:
+        lock: the file; who holds it is written there.
+        place: what it stands for.
+
+    Raises:
+        UserError: another process holds it.
+    """
     with lock:
         if not _held(lock):
             lock.seek(0)
-            owner = lock.read(200).strip() or "another process"
-            raise UserError(f"{path} is in use by {owner}", "wait for it, or stop it first") from None
+            raise in_use(place, lock.read(200).strip())
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.write(whoami())
         lock.flush()
         yield
 
 
-def _own_file(path: Path) -> TextIO:
+def whoami() -> str:
+    """Return this process as others are told of it."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def in_use(place: str, owner: str) -> UserError:
+    """Return the error of what another process is at work on."""
+    return UserError(f"{place} is in use by {owner or 'another process'}", "wait for it, or stop it first")
+
+
+def own_file(path: Path) -> TextIO:
     """Open a file that is to be written, new or a plain one: never through a link or into a pipe.
 
     Raises:
@@ -153,6 +177,9 @@ def _held(lock: TextIO) -> bool:
             if pause_s is None:
                 return False
             time.sleep(pause_s)
+        except OSError as error:
+            message = f"the file system of {lock.name} has no locks: {error.strerror}"
+            raise UserError(message, "choose an output_dir on another one", key=("output_dir",)) from None
         else:
             return True
     return False

@@ -54,6 +54,15 @@ class Journal(JournalFileBackend):  # type: ignore[misc]
             self._check(log)
             yield log
 
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append operations, all or none: to half a line, left by a full disk, the next would be joined."""
+        size = self.path.stat().st_size
+        try:
+            super().append_logs(logs)
+        except BaseException:
+            os.truncate(self.path, size)
+            raise
+
     def damaged(self, error: Exception) -> UserError:
         """Return the error of the line that was read last, which Optuna could make nothing of."""
         return damaged_line(self.path, self.line, f"Optuna says {type(error).__name__}: {_first(error)}")

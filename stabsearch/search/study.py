@@ -204,6 +204,10 @@ class SweepStudy:
         """Return how often a trial has been started."""
         return self._counted(number, STARTS)
 
+    def unended_starts(self, number: int) -> int:
+        """Return how many of a trial's starts nobody saw the end of: their whole run was over before."""
+        return self.starts(number) - self._counted(number, LOSSES) - self._counted(number, NODE_LOSSES)
+
     def count_loss(self, number: int, *, by_node: bool) -> int:
         """Count that a trial's worker went away, durably, and return how often one went this way."""
         return self._count(number, NODE_LOSSES if by_node else LOSSES)

@@ -18,7 +18,7 @@ GIB = 2**30
 KEPT_FREE = 64 * 2**20
 """Chosen: room for the study, the reports and MLflow's database, bytes."""
 LOOKS_EVERY_S = 2.0  # chosen: far below the time in which trials of any size could fill a disk's last GiB
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC: "is full", errno.EDQUOT: "is full", errno.EROFS: "became read-only", errno.EIO: "fails"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class DiskWatch:
         return None
 
 
-WAY_OUT = "free some space; the same command goes on where it stopped"
+WAY_OUT = "free some space, or mend it; the same command goes on where it stopped"
 
 
 @contextmanager
@@ -90,4 +90,4 @@ def full_disk_is_said(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise UserError(f"the disk is full: {error.filename or folder}", WAY_OUT) from error
+        raise UserError(f"the disk {FULL[error.errno]}: {error.filename or folder}", WAY_OUT) from error

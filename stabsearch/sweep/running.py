@@ -19,7 +19,9 @@ from stabsearch.errors import UserError
 from stabsearch.frontier.hints import hint_from_json
 from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
+from stabsearch.search.holding import study_held
 from stabsearch.search.storage import outage_is_said
+from stabsearch.search.stored import study_name
 from stabsearch.sweep.diagnosing import explain, worst_trial
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
 from stabsearch.sweep.disk import DiskWatch, full_disk_is_said
@@ -71,7 +73,8 @@ def run_sweep(
         folder.check()
         prepared = checked(loaded, is_begun=folder.holds_a_sweep)
         check_tracker(prepared.sweep, folder)
-        with folder.locked(), outage_is_said(prepared.sweep.study.storage):
+        url = prepared.sweep.study.storage
+        with folder.locked(), study_held(url, study_name(prepared.sweep.name, url)), outage_is_said(url):
             typed = without_password(command or " ".join(sys.argv))
             watch = DiskWatch(folder.path, temporary, prepared.sweep.budget.disk_gib)
             return _run(prepared, folder, watch, view_for or _nothing_shown, typed)
@@ -167,7 +170,7 @@ def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
     from stabsearch.search.readable import readable
     from stabsearch.search.samplers import make_sampler, sampler_seed
     from stabsearch.search.storage import open_storage
-    from stabsearch.search.stored import checked_sweep, study_name
+    from stabsearch.search.stored import checked_sweep
     from stabsearch.search.study import SweepStudy, search_space
 
     sweep, resolved = prepared.sweep, prepared.resolved

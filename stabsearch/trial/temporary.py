@@ -58,7 +58,7 @@ def end_processes_of(folder: Path) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         until = time.monotonic() + ENDS_WITHIN_S
-        while not all(map(_is_over, left)):
+        while not all(map(is_over, left)):
             if time.monotonic() > until:
                 return
             time.sleep(0.01)
@@ -72,7 +72,8 @@ def _home_of(process: psutil.Process) -> str | None:
         return None
 
 
-def _is_over(process: psutil.Process) -> bool:
+def is_over(process: psutil.Process) -> bool:
+    """Return whether a process has ended, also when nobody asked for its exit code yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -55,7 +55,10 @@ def _no_passwords_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         ("mysql://h/x?user=a&passwd=b%20c", "mysql://h/x?user=a&passwd=${STABSEARCH_STUDY_PASSWD}"),
         ("postgresql://a:b@h/x?sslpassword=c",
          "postgresql://a:${STABSEARCH_STUDY_PASSWORD}@h/x?sslpassword=${STABSEARCH_STUDY_SSLPASSWORD}"),
-        ("postgresql://h:5432/x?application_name=a@b", "postgresql://h:5432/x?application_name=a@b"),
+        ("postgresql://a:12/w@h/x", "postgresql://a:${STABSEARCH_STUDY_PASSWORD}@h/x"),
+        ("postgresql://a:12#w@h/x", "postgresql://a:${STABSEARCH_STUDY_PASSWORD}@h/x"),
+        ("https://h:5000/x@y", "https://h:5000/x@y"),
+        ("https://h/x?apikey=b", "https://h/x?apikey=${STABSEARCH_STUDY_APIKEY}"),
         ("postgresql://ada@h/x", "postgresql://ada@h/x"),
         ("sqlite:////data/a@b:c.db", "sqlite:////data/a@b:c.db"),
         (SHOWN, SHOWN),
@@ -148,6 +151,8 @@ def test_the_place_of_an_override_shows_no_password() -> None:
     [
         {"training": {"max_steps": 9, "hub_token": SECRET}},
         {"task": {"type": "script", "path": "a.py", "args": {"token": SECRET}}},
+        {"task": {"type": "script", "path": "a.py", "args": {"wandb_api_key": SECRET}}},
+        {"task": {"type": "script", "path": "a.py", "args": {"db_password": SECRET}}},
     ],
 )
 def test_a_token_in_a_sweep_is_refused(tmp_path: Path, parts: dict[str, Any]) -> None:
@@ -158,3 +163,10 @@ def test_a_token_in_a_sweep_is_refused(tmp_path: Path, parts: dict[str, Any]) ->
         load_sweep(path)
     assert "HF_TOKEN" in caught.value.hint
     assert SECRET not in str(caught.value)
+
+
+def test_what_only_sounds_like_a_token_is_none() -> None:
+    """Names of Transformers' own."""
+    args = {"pad_token": "<pad>", "tokenizer_name": "x", "max_new_tokens": "9", "keys": "a"}
+    sweep = Sweep.model_validate(sweep_of(task={"type": "script", "path": "a.py", "args": args}))
+    assert sweep.task.args == args  # type: ignore[union-attr]

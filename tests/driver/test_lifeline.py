@@ -81,15 +81,48 @@ def test_a_run_that_does_not_end_by_itself_is_left_where_it_stands() -> None:
 
 def test_a_cluster_is_given_up_once_it_was_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A control store that is restarted meanwhile is one that was there all the time."""
+    clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        context: Any = SimpleNamespace(gcs_address=f"127.0.0.1:{port}")
-        monkeypatch.setattr(lifeline.ray, "get_runtime_context", lambda: context)
-        monkeypatch.setattr(lifeline, "UNREACHABLE_S", 3 * lifeline.LOOKS_EVERY_S)
-        look = lifeline._cluster_look()
+        joined(monkeypatch, port)
+        look = lifeline._cluster_look(clock)
         assert look() == ""
-    assert [look(), look()] == ["", ""]
+    for clock.now in (50.0, 50.0 + lifeline.UNREACHABLE_S - 1):
+        assert look() == ""
     with socket.create_server(("127.0.0.1", port)):
         assert look() == ""
-    assert [look(), look()] == ["", ""]
+    for clock.now in (100.0, 100.0 + lifeline.UNREACHABLE_S - 1):
+        assert look() == ""
+    clock.now += 1
     assert look() == f"the Ray cluster at 127.0.0.1:{port} does not answer any more"
+
+
+def test_the_raylet_of_the_drivers_own_node_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's library ends a driver without it, whatever the rest of the cluster does."""
+    sleeps = ["raylet", "-c", "import time; time.sleep(600)", "--raylet_socket_name=/tmp/s/raylet"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        joined(monkeypatch, server.getsockname()[1])
+        with subprocess.Popen(sleeps, executable=sys.executable) as raylet:
+            try:
+                look = lifeline._cluster_look()
+                assert look() == ""
+            finally:
+                raylet.kill()
+        assert look() == "Ray on this machine has ended: its raylet is gone"
+        assert lifeline._cluster_look()() == ""  # where it cannot be seen, nothing is said of it
+
+
+def joined(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Have a driver that joined the cluster at this port."""
+    context: Any = SimpleNamespace(gcs_address=f"127.0.0.1:{port}")
+    monkeypatch.setattr(lifeline.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(lifeline.worker, "_global_node", SimpleNamespace(raylet_socket_name="/tmp/s/raylet"))
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now

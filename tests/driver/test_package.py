@@ -116,3 +116,11 @@ def test_a_folder_is_sent_when_something_in_it_is(tmp_path: Path) -> None:
     assert packed.holds(tmp_path)
     assert not packed.holds(tmp_path / "empty")
     assert not packed.holds(tmp_path / "mod")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """In two lines, and so that it can be shown."""
+    written(tmp_path, "sweep.yaml")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("x")
+    with pytest.raises(UserError, match=r"caf.udce9\.txt' is no UTF-8"):
+        archived(Packed.of(tmp_path), tmp_path / "sent.zip")

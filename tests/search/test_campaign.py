@@ -14,7 +14,7 @@ from optuna.storages import InMemoryStorage
 
 from stabsearch.errors import UserError
 from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
-from stabsearch.search.campaign import NODES_PER_TRIAL
+from stabsearch.search.campaign import NODES_PER_TRIAL, RUNS_PER_TRIAL
 from stabsearch.testing.records import breaks_above, record_of
 from stabsearch.testing.scripted import ScriptedDriver
 
@@ -360,3 +360,16 @@ def _check_stages(driver: ScriptedDriver, watched: Watched) -> None:
         new = beside[-1]
         if new.stage is Stage.CONFIRM and watched.study.starts(new.number) == 1:
             assert kinds == {Stage.CONFIRM}
+
+
+def test_a_trial_that_keeps_ending_the_whole_run_is_given_up() -> None:
+    """It may be what kills it: a crash in the driver's own process, or all of a machine's memory."""
+    storage, sweep = InMemoryStorage(), sweep_of(trials=4)
+    for _ in range(RUNS_PER_TRIAL):
+        watched = Watched(sweep, storage, required=0)
+        assert next_of(watched).number == 0
+    watched = Watched(sweep, storage, required=0)
+    assert next_of(watched).number == 1
+    (lost,) = watched.study.raw_records
+    assert (lost.outcome, lost.plan.number) == (Outcome.LOST, 0)
+    assert lost.message == f"the whole run ended while it ran, {RUNS_PER_TRIAL} times"

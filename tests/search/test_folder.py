@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 import subprocess
@@ -167,3 +169,16 @@ def _holder(home: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
+
+
+def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines; some network file systems have none."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = SweepFolder(sweep_of(output_dir=str(tmp_path)))
+    with pytest.raises(UserError, match="has no locks: No locks available") as caught, folder.locked():
+        pass
+    assert "output_dir" in str(caught.value)

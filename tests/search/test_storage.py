@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -174,3 +176,21 @@ def test_a_database_that_is_away_is_not_called_damaged(said: Exception, word: st
             raise StorageInternalError("An exception is raised during the commit") from error
     assert word in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_half_a_line_is_taken_back(tmp_path: Path) -> None:
+    """A disk that is full for an instant only: what is written next stands on a line of its own."""
+    study = study_of(sweep_of(), open_storage(tmp_path, None))
+    study.keep_sweep({"what": "a sweep"})
+    size = (tmp_path / JOURNAL).stat().st_size
+    limit, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limit[1]))
+        with pytest.raises(OSError, match="File too large"):
+            study.keep_end("FAILED")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / JOURNAL).stat().st_size == size
+    study.keep_end("KILLED")
+    assert read_study(tmp_path).user_attrs["stabsearch.end"] == "KILLED"

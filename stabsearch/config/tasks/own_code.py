@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat
 
-from stabsearch.config.address import SECRET_ARGUMENTS
+from stabsearch.config.address import is_secret
 from stabsearch.config.part import Part, Text, wrong
 
 Scalar = str | int | float | bool | None
@@ -16,7 +16,7 @@ ScriptArgument = Scalar | list[Scalar]
 
 def _no_tokens(args: dict[str, ScriptArgument]) -> dict[str, ScriptArgument]:
     for name, value in args.items():
-        if name in SECRET_ARGUMENTS and isinstance(value, str):
+        if is_secret(name) and isinstance(value, str):
             raise wrong("a sweep is written down, and keeps no tokens", "set HF_TOKEN instead", (name,))
     return args
 
