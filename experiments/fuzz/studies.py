@@ -136,10 +136,6 @@ def _yaml_values(content: bytes, rng: random.Random) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def _json_values(content: bytes, rng: random.Random) -> bytes:
-    return json.dumps(value_damage(json.loads(content), rng)).encode(errors="surrogatepass")
-
-
 def _foreign(_: bytes, rng: random.Random) -> bytes:
     return rng.choice(
         [b"", *(line + b"\n" for line in JSON_LINES), rng.randbytes(400), b"\x00" * 4096, b"PK\x03\x04"]

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,19 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.on_loopback.ports import free_ports
+
 BIN = Path(sys.executable).parent
 TOKEN = "0123456789abcdef" * 4
 NO_PYTHON = "/usr/sbin:/usr/bin:/sbin:/bin"
 """A path on which there is no Python with Ray: what a job starts with has to be found otherwise."""
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @dataclass
@@ -41,7 +33,6 @@ class RayCluster:
     home: Path
     port: int
     url: str
-    client_port: int
     environment: dict[str, str]
     """For every process that has to do with the cluster."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -135,7 +126,7 @@ def ray_cluster(
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0", "RAY_TMPDIR": str(home), "OMP_NUM_THREADS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true", **(variables or {}),
     }  # fmt: skip
-    cluster = RayCluster(home, port, f"http://127.0.0.1:{dashboard}", client, environment)
+    cluster = RayCluster(home, port, f"http://127.0.0.1:{dashboard}", environment)
     cluster._start([
         "start", "--head", "--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port",
         str(dashboard), "--ray-client-server-port", str(client), "--temp-dir", str(home), *_common(),

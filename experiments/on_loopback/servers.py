@@ -7,7 +7,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from experiments.on_loopback.ports import free_ports
 
 USER, PASSWORD = "ada", "lovelace-1843-engine"
 NOBODY = 65534
@@ -79,7 +80,7 @@ def postgres(*databases: str) -> Iterator[Postgres]:
             os.chown(path, NOBODY, NOBODY)
     made = [_postgres("initdb"), "-D", data, "-U", USER, "--auth=scram-sha-256", f"--pwfile={secret}", "-N"]
     subprocess.run(made, check=True, capture_output=True, cwd=home, **as_nobody)
-    server = Postgres(home, free_port(), as_nobody)
+    server = Postgres(home, free_ports(1)[0], as_nobody)
     try:
         server.start()
         connection = server.connected()
@@ -176,18 +177,11 @@ class Server:
 def mlflow_server(home: Path, store: str | None = None, *, has_logins: bool = False) -> Iterator[Server]:
     """Yield an MLflow server that is not started yet; it is ended with the test."""
     home.mkdir(parents=True, exist_ok=True)
-    server = Server(store or f"sqlite:///{home / 'mlflow.db'}", home, free_port(), has_logins)
+    server = Server(store or f"sqlite:///{home / 'mlflow.db'}", home, free_ports(1)[0], has_logins)
     try:
         yield server
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    """Return a port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _a_moment() -> None:

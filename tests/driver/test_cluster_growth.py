@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from experiments.on_loopback.ray_cluster import RayCluster, free_ports, ray_cluster
+from experiments.on_loopback.ports import free_ports
+from experiments.on_loopback.ray_cluster import RayCluster, ray_cluster
 
 pytestmark = pytest.mark.ray
 HEAD_ID = "f" * 51 + "00000"
