@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import requests
 from ray.dashboard.modules.dashboard_sdk import SubmissionClient
@@ -24,9 +25,11 @@ from stabsearch.config.address import without_password
 from stabsearch.driver.submission import Submission
 from stabsearch.errors import ExitCode, UserError
 
+Found = TypeVar("Found")
 ADDRESS = "RAY_API_SERVER_ADDRESS"
 CONNECT_S, ANSWER_S = 10.0, 120.0  # chosen: a host that says nothing is told from one that is busy
 POLL_S = 1.0
+AWAY_S = 60.0  # chosen: a head that is replaced takes as long; a job does not notice
 TRIES = 10  # chosen: others may submit the same sweep at the same moment, not for ever
 BYTES_PER_S = 2**20  # chosen: a log is fetched whole each time, so a long one is fetched less often
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -69,6 +72,10 @@ class Job:
         """Return what may be printed; the variables of a job are not among it."""
         data = {name: value for name, value in asdict(self).items() if name not in {"message", "package"}}
         return {**data, "exit_code": int(self.exit_code) if self.is_over else None}
+
+
+class Unreached(UserError):  # noqa: N818 - told like any other, and no error while there is time to wait
+    """A job server that does not answer."""
 
 
 class JobServer:
@@ -151,7 +158,7 @@ class JobServer:
 
     def wait(self, job: Job) -> Job:
         """Return a job once it has ended."""
-        while not (job := self.find(job.id)).is_over:
+        while not (job := self._patiently(job, partial(self.find, job.id))).is_over:
             time.sleep(POLL_S)
         return job
 
@@ -164,13 +171,32 @@ class JobServer:
         """Return a job once it has ended, having written what it said, from its first line on."""
         shown = 0
         while True:
-            job = self.find(job.id)  # before the log is read: nothing comes after the end
-            text = self.log(job)
+            # before the log is read: nothing comes after the end
+            job = self._patiently(job, partial(self.find, job.id))
+            text = self._patiently(job, partial(self.log, job))
             write(text[shown:])
             shown = len(text)
             if job.is_over:
                 return job
             time.sleep(max(POLL_S, shown / BYTES_PER_S))
+
+    def _patiently(self, job: Job, ask: Callable[[], Found]) -> Found:
+        """Return an answer about a job; a job server that is away for a moment is asked again.
+
+        Raises:
+            UserError: it is away for longer; the job may go on all the same.
+        """
+        until = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return ask()
+            except Unreached as error:
+                if time.monotonic() > until:
+                    hint = (
+                        f"the job may go on all the same: `stabsearch logs {job.id} --follow` once it is back"
+                    )
+                    raise UserError(error.message, hint) from None
+                time.sleep(POLL_S)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -181,7 +207,7 @@ class JobServer:
             hint = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on the cluster"
             raise UserError(f"{self._shown} does not let us in: no token, or a wrong one", hint) from None
         except (ConnectionError, requests.RequestException, json.JSONDecodeError, KeyError) as error:
-            raise UserError(f"no Ray job server at {self._shown}{_reason(error)}",
+            raise Unreached(f"no Ray job server at {self._shown}{_reason(error)}",
                             f"--address http://HEAD:8265, or set {ADDRESS}") from None  # fmt: skip
         except (RuntimeError, ValueError, AssertionError, OSError) as error:
             raise UserError(f"{self._shown}: {_one_line(error)}", _hint(error)) from None

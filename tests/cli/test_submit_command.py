@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,8 @@ class Played:
         """What becomes of a job the second time that it is asked for."""
         self.stopped: list[str] = []
         self.taken_by_another = False
+        self.away = 0
+        """How many requests stay without an answer."""
 
     def put(self, name: str, status: str = "RUNNING", **parts: Any) -> None:
         self.jobs[name] = {
@@ -77,7 +80,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._say(*played.get(self.path))
+            if played.asked and played.away:
+                played.away -= 1
+                self.close_connection = True
+            else:
+                self._say(*played.get(self.path))
 
         def do_PUT(self) -> None:
             played.packages.append((self.path, len(self._body())))
@@ -260,3 +267,43 @@ def test_what_a_cluster_refuses_is_one_line_of_it(
     assert (said.code, said.out) == (2, "")
     assert len(said.error_lines) == 2
     assert said.error_lines[0].endswith(": OSError: disk full")
+
+
+@pytest.mark.parametrize("how", [["logs", "tiny", "--follow"], ["submit", "SWEEP", "--wait"]])
+def test_a_job_server_that_is_away_for_a_moment_is_asked_again(
+    stabsearch: Command, server: Played, sweep: Path, how: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job does not notice; who waits for it is told only when it takes long, and that it may go on."""
+    from stabsearch.driver.jobs import JobServer
+
+    if how[0] == "logs":
+        server.put("stabsearch-tiny-1")
+    find, calls = JobServer.find, iter(range(100))
+
+    def leaves(self: JobServer, name: str) -> Any:
+        server.away = 3 if next(calls) == 1 else server.away
+        return find(self, name)
+
+    monkeypatch.setattr(JobServer, "find", leaves)
+    command = [str(sweep) if part == "SWEEP" else part for part in how]
+    assert stabsearch(*command).code == 0
+    server.jobs.clear()
+    if how[0] == "logs":
+        server.put("stabsearch-tiny-1")
+    calls = iter(range(100))
+    monkeypatch.setattr("stabsearch.driver.jobs.AWAY_S", 0.0)
+    said = stabsearch(*command)
+    assert said.code == 2
+    assert "no Ray job server at " in said.error_lines[-2]
+    assert "the job may go on all the same: `stabsearch logs stabsearch-tiny-" in said.error_lines[-1]
+
+
+def test_a_password_in_the_servers_address_is_not_shown(
+    stabsearch: Command, server: Played, sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in what to do next nor in an error."""
+    address = os.environ["RAY_API_SERVER_ADDRESS"].replace("http://", "http://ada:planted@")
+    assert "planted" not in stabsearch("submit", sweep, "--address", address).err
+    away = stabsearch("submit", sweep, "--address", "http://ada:planted@127.0.0.1:1")
+    assert away.code == 2
+    assert "planted" not in away.err
