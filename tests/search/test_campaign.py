@@ -373,3 +373,15 @@ def test_a_trial_that_keeps_ending_the_whole_run_is_given_up() -> None:
     (lost,) = watched.study.raw_records
     assert (lost.outcome, lost.plan.number) == (Outcome.LOST, 0)
     assert lost.message == f"the whole run ended while it ran, {RUNS_PER_TRIAL} times"
+
+
+def test_workers_that_were_seen_to_go_are_no_ended_runs() -> None:
+    """They have a bound of their own."""
+    watched = Watched(sweep_of(trials=4, budget={"trial_attempts": 50}), required=0)
+    for _ in range(RUNS_PER_TRIAL + 2):
+        watched.campaign.lost(next_of(watched), "gone")
+        watched.campaign.lost(next_of(watched), "its node went away", by_node=True)
+        if watched.study.raw_records:
+            break
+    (lost,) = watched.study.raw_records
+    assert lost.message == f"its node went away, {NODES_PER_TRIAL} times"
