@@ -26,7 +26,7 @@ class Side:
     """One of the sweeps."""
 
     label: str
-    """Its name; where two share one, its folder. Without control characters."""
+    """Its name; where two share one, its folder below the one that all are in. Without control characters."""
     folder: Path
     findings: Findings
     frontier: Frontier
@@ -163,7 +163,8 @@ def _labels(results: Sequence[tuple[Path, Findings]]) -> list[str]:
     names = [found.sweep.name for _, found in results]
     if len(set(names)) == len(names):
         return list(map(printable, names))
-    paths = [printable(str(folder)) for folder, _ in results]
+    whole = [os.path.realpath(folder) for folder, _ in results]
+    paths = [printable(os.path.relpath(path, os.path.commonpath(whole))) for path in whole]
     is_told_apart = len(set(paths)) == len(paths)
     return paths if is_told_apart else [f"{path} ({place})" for place, path in enumerate(paths, 1)]
 

@@ -50,8 +50,8 @@ STYLE = """
 .whisker.unsure { stroke-dasharray: 3 3; stroke-width: 1.5; }
 .moved { font-size: 11px; fill: var(--muted); } .moved.clear { fill: var(--c); font-weight: 600; }
 .name { font-size: 11.5px; fill: var(--ink); }
-header > .warned { margin: 12px 0 0; color: var(--bad); background: var(--bad-bg); padding: 10px 16px; border-radius: 8px;
-  font-weight: 600; max-width: none; overflow-wrap: anywhere; }
+header > .warned { margin: 12px 0 0; color: var(--bad); background: var(--bad-bg); padding: 10px 16px;
+  border-radius: 8px; font-weight: 600; max-width: none; overflow-wrap: anywhere; }
 ul.changes { padding-left: 20px; overflow-wrap: anywhere; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

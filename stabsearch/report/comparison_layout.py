@@ -104,7 +104,7 @@ def rate_range(comparison: Comparison) -> tuple[float, float]:
         ends.append(min(low for low, _ in searched))
     low = min(ends, default=min(low for low, _ in searched))
     high = max(ends, default=max(high for _, high in searched))
-    # whole decades at best, and never a sliver
+    # a quarter of a decade is the unit of the ends
     return 10 ** (math.floor(4 * math.log10(low)) / 4 - 0.1), 10 ** (
         math.ceil(4 * math.log10(high)) / 4 + 0.1
     )

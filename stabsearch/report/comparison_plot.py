@@ -51,8 +51,14 @@ def comparison_figure(comparison: Comparison) -> Figure:
     down = -(-len(panels) // across)
     width = max(7.0, NAMES_WIDTH + across * (PANEL_WIDTH + WORDS_WIDTH))
     rows = len(panels[0].rows) * (ROW_HEIGHT * len(comparison.sides) + 0.12)
+    handles = _legend(comparison, panels)
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = min(len(handles), max(1, int((width - 0.3) / (0.65 + longest / 14))))
     said = _said(comparison, int(width * TEXT))
-    head, foot = 0.25 + 0.19 * sum(text.count("\n") + 1 for text, _, _ in said), 0.82
+    head, foot = (
+        0.25 + 0.19 * sum(text.count("\n") + 1 for text, _, _ in said),
+        0.62 + 0.2 * -(-len(handles) // columns),
+    )
     height = head + foot + down * (rows + 0.35) + (down - 1) * 0.3
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
@@ -80,9 +86,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
             axes.flat[index].set_xlabel("learning rate", fontsize=8.5, color=INK)
             axes.flat[index].tick_params(labelbottom=True)
     figure.legend(
-        handles=_legend(comparison, panels), loc="lower left", bbox_to_anchor=(0.06 / width, 0.02 / height),
-        ncols=max(1, int(width / 2.2)), frameon=False, fontsize=8, labelcolor=INK, handletextpad=0.5,
-        columnspacing=1.4,
+        handles=handles, loc="lower left", bbox_to_anchor=(0.06 / width, 0.02 / height),
+        ncols=columns, frameon=False, fontsize=8, labelcolor=INK, handletextpad=0.5, columnspacing=1.4,
     )  # fmt: skip
     return figure
 

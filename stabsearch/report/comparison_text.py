@@ -19,6 +19,7 @@ from stabsearch.report.knobs import two_digits
 from stabsearch.report.wording import HEADINGS, NONE, counted, percent, rate, rate_interval
 
 MAX_CHANGES = 3  # chosen: a sentence that names more is no longer read
+MAX_CHANGE = 80  # characters; chosen: of one of them
 MAX_LISTED = 6  # chosen: of contexts that are not compared
 MANY = 10  # contexts; chosen: from here on, at 0.9, one is expected to look moved by chance
 STYLES = {Movement.UP: "bold green", Movement.DOWN: "bold red"}
@@ -108,11 +109,19 @@ def _sentence(comparison: Comparison, other: int) -> str:
     between = f"From {first.label} to {side.label} ({_changed(comparison.changes[other])})"
     if not moves:
         return f"{between} nothing can be compared: they share no context."
-    counts = [f"{_COUNTED[move]} in {moves[move]}" for move in _COUNTED if moves[move]]
-    number = sum(moves.values())
-    each = f"; of {number} shared contexts: {', '.join(counts)}" if number > 1 else ""
     assert shift is not None, "only the first has none"
-    return f"{between} {_overall(shift, moves)}{each}."
+    return f"{between} {_overall(shift, moves)}{_each(shift, moves)}."
+
+
+def _each(shift: Shift, moves: Counter[Movement]) -> str:
+    """Return how many contexts moved where; nothing of a single one, of which all is said."""
+    number = sum(moves.values())
+    if number == 1:
+        return ""
+    if set(moves) == {shift.movement}:
+        return f"; the same in each of {number} shared contexts"
+    counts = [f"{_COUNTED[move]} in {moves[move]}" for move in _COUNTED if moves[move]]
+    return f"; of {number} shared contexts: {', '.join(counts)}"
 
 
 def _overall(shift: Shift, moves: Counter[Movement]) -> str:
@@ -129,7 +138,11 @@ def _changed(changes: Sequence[str]) -> str:
     if not changes:
         return "no difference in settings, versions or device is known"
     more = len(changes) - MAX_CHANGES
-    return f"{'; '.join(changes[:MAX_CHANGES])}{f'; and {more} more' if more > 0 else ''}"
+    named = "; ".join(
+        change if len(change) <= MAX_CHANGE else f"{change[: MAX_CHANGE - 1]}…"
+        for change in changes[:MAX_CHANGES]
+    )
+    return f"{named}{f'; and {more} more' if more > 0 else ''}"
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -215,7 +228,8 @@ def _shift_words(shift: Shift | None) -> str:
 
 def _sides_text(comparison: Comparison) -> str:
     return "\n".join(
-        f"{side.label}: {counted(len(side.findings.records), 'trial')}, "
+        f"{side.label}: {len(side.findings.records):,} of "
+        f"{counted(side.findings.sweep.budget.trials, 'trial')}, "
         f"{HEADINGS[side.findings.answer.verdict][0].lower()}{HEADINGS[side.findings.answer.verdict][1:]}"
         for side in comparison.sides
     )

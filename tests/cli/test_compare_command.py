@@ -59,7 +59,7 @@ def test_a_frontier_that_moved_down_is_said_first(stabsearch: Any, sweeps: dict[
     lines = said.out.splitlines()
     assert re.fullmatch(
         r"From base to lower \(task.hidden_size: \d+ → 128\) the frontier moved down "
-        r"[\d.]+x \([\d.]+ to [\d.]+\); of 2 shared contexts: down in 2\.",
+        r"[\d.]+x \([\d.]+ to [\d.]+\); the same in each of 2 shared contexts\.",
         lines[0],
     )
     assert "Not a sound comparison" not in said.out
@@ -211,6 +211,7 @@ def test_an_unfinished_sweep_is_compared_as_it_stands(stabsearch: Any, sweeps: d
     """15 of its 40 trials."""
     data = found(stabsearch("compare", sweeps["base"], sweeps["unfinished"], "--json"))
     assert data["sweeps"][1]["trials"] == 15
+    assert "unfinished: 15 of 40 trials, " in stabsearch("compare", sweeps["base"], sweeps["unfinished"]).out
     assert len(data["contexts"]) == 2
 
 
@@ -334,9 +335,9 @@ def test_hostile_names_and_settings_are_inert(
 ) -> None:
     """In the terminal, in lines, in the page and in the picture."""
     training = {"max_steps": 400, "per_device_train_batch_size": 4}
-    home = tmp_path / HOSTILE.replace("/", "_")
-    first = played(home / "1", "alike", 0.03, training={**training, "optim": HOSTILE})
-    other = played(home / "2", "alike", 0.003, training={**training, "optim": f"x{HOSTILE}"})
+    hostile = HOSTILE.replace("/", "_")
+    first = played(tmp_path / f"1{hostile}", "alike", 0.03, training={**training, "optim": HOSTILE})
+    other = played(tmp_path / f"2{hostile}", "alike", 0.003, training={**training, "optim": f"x{HOSTILE}"})
     out = tmp_path / "hostile.html"
     said = stabsearch("compare", first, other, "--out", out)
     assert said.code == 0

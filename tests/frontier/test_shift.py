@@ -11,7 +11,7 @@ import pytest
 from frontier_samples import COLUMNS, bracket, table
 
 from stabsearch.frontier import Frontier, fit
-from stabsearch.frontier.shift import Movement, Shift, read_at, shifts
+from stabsearch.frontier.shift import Movement, Shift, _paired, read_at, shifts
 from stabsearch.records import Context
 
 CONTEXTS = [Context("fp32", 0, 1.0), Context("fp32", 50, 1.0), Context("bf16", 0, 1.0)]
@@ -124,6 +124,8 @@ def test_a_frontier_outside_its_range_gives_a_bound_of_the_move() -> None:
     assert (down.movement, down.is_bound) == (Movement.DOWN, True)
     assert down.ratio_high is not None
     assert 10**-2.2 < down.ratio_high < 10**-1.4
+    assert down.ratio_low is not None
+    assert down.ratio_low > 0.95 * sharp(-2.0).rows[0].lr_low / RANGE[1]  # no draw lies above the range
     up = only(sharp(-2.0), survivors())
     assert (up.movement, up.is_bound) == (Movement.UP, True)
 
@@ -154,6 +156,12 @@ def test_too_few_trials_are_not_enough_evidence(rows: list[tuple[float, Context,
         (each,), overall = shifts(first, other, [(ONE, ONE)])
         assert each == Shift(Movement.NOT_ENOUGH_EVIDENCE)
         assert overall.movement is Movement.NOT_ENOUGH_EVIDENCE
+
+
+def test_a_draw_that_is_dead_in_both_sweeps_is_no_difference() -> None:
+    """And one that is dead in one of them is an infinite one."""
+    first, other = np.array([[-np.inf], [-np.inf]]), np.array([[-np.inf], [-3.0]])
+    assert set(_paired(first, other).ravel()) == {0.0, np.inf}
 
 
 def test_no_pair_is_no_evidence() -> None:
