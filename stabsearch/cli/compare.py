@@ -30,6 +30,7 @@ def compare(
 ) -> None:
     """Show how the frontier moved between sweeps, with intervals."""
     from stabsearch.report.comparison_text import comparison_json, print_comparison
+    from stabsearch.report.wording import printable
     from stabsearch.sweep.comparing import compare_sweeps, draw
 
     comparison = compare_sweeps(folders, max_risk=max_risk, out=out)
@@ -42,5 +43,5 @@ def compare(
         with reader_may_leave():
             print_comparison(comparison, sys.stdout)
     if out is not None:
-        typer.echo(f"drawn: {out}", err=True)
+        typer.echo(f"drawn: {printable(str(out))}", err=True)
     raise typer.Exit(code)

@@ -163,8 +163,12 @@ def test_three_sweeps_are_compared_with_the_first(stabsearch: Any, sweeps: dict[
             {"risk": {"max_failure_probability": 0.02, "confirmation_trials": 0}},
             "the risk differs: 2 % and 10 % (all are read at 10 % here",
         ),
+        (
+            {"search": {**SEARCH, "prior": {"earlier": "frontier.json"}}},
+            "other began with an earlier frontier as its prior",
+        ),
     ],
-    ids=["horizon", "batch", "optimizer", "schedule", "outcomes", "risk"],
+    ids=["horizon", "batch", "optimizer", "schedule", "outcomes", "risk", "prior"],
 )
 def test_what_makes_rates_incomparable_is_said_before_anything_else(
     stabsearch: Any, sweeps: dict[str, Path], tmp_path: Path, parts: dict[str, Any], words: str
@@ -280,6 +284,19 @@ def test_comparing_writes_nothing_into_the_sweeps(stabsearch: Any, sweeps: dict[
     assert before == {
         path: path.stat().st_mtime_ns for path in sweeps["base"].parent.rglob("*") if path.is_file()
     }
+
+
+def test_many_contexts_are_said_to_move_by_chance(stabsearch: Any, tmp_path: Path) -> None:
+    """From ten on; and the picture has a row for each."""
+    search = {**SEARCH, "warmup": [0, 2, 4, 6, 8], "max_grad_norm": [0, 1.0]}
+    sweeps = [
+        played(tmp_path, name, 0.03, search=search, seed=seed, budget={"trials": 60, "horizon": 30})
+        for seed, name in enumerate(["a", "b"])
+    ]
+    said = stabsearch("compare", *sweeps, "--out", tmp_path / "many.html")
+    assert "Of 20 contexts about 2 may seem to have moved although nothing did (90 % intervals" in said.out
+    page = Page((tmp_path / "many.html").read_text(encoding="utf-8"))
+    assert sum(title.startswith(("a: ", "b: ")) for title in page.titles) == 40
 
 
 class Page(HTMLParser):
