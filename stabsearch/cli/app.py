@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stabsearch.cli.check import check
+from stabsearch.cli.compare import compare
 from stabsearch.cli.diagnose import diagnose
 from stabsearch.cli.init import init
 from stabsearch.cli.jobs import jobs
@@ -55,7 +56,8 @@ def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
-    init, check, run, status, report, recommend, diagnose, replay, ui, schema, submit, jobs, logs, stop,
+    init, check, run, status, report, recommend, compare, diagnose, replay, ui, schema,
+    submit, jobs, logs, stop,
 ):  # fmt: skip
     app.command()(_ended_well(_command))
 

@@ -45,7 +45,7 @@ from stabsearch.report.wording import (
 
 def report_html(findings: Findings) -> str:
     """Return the whole page; it loads nothing and runs nothing but its own copy button."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset("page.css"), asset("page.js")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -61,7 +61,8 @@ def report_html(findings: Findings) -> str:
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file that belongs to the page."""
     return files("stabsearch.report").joinpath(name).read_text(encoding="utf-8")
 
 

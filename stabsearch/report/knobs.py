@@ -24,12 +24,12 @@ def fold(ratio: float) -> str:
     >>> fold(2.14), fold(3.0), fold(0.874), fold(1234.0)
     ('×2.1', '×3.0', '×0.87', '×1200')
     """
-    return f"×{_two_digits(ratio)}"
+    return f"×{two_digits(ratio)}"
 
 
 def fold_interval(effect: Effect) -> str:
     """Return the credible interval of an effect: ``[1.6, 2.8]``."""
-    return f"[{_two_digits(effect.ratio_low)}, {_two_digits(effect.ratio_high)}]"
+    return f"[{two_digits(effect.ratio_low)}, {two_digits(effect.ratio_high)}]"
 
 
 def direction(effect: Effect) -> str:
@@ -54,6 +54,7 @@ def effect_sentence(effect: Effect) -> str:
     return f"{name} {verb} the safe learning rate {size} ({basis(effect)})"
 
 
-def _two_digits(ratio: float) -> str:
+def two_digits(ratio: float) -> str:
+    """Return a factor with two significant digits, without a sign."""
     rounded = float(f"{ratio:.2g}")
     return f"{rounded:.1f}" if 1 <= rounded < 10 else f"{rounded:g}"
