@@ -12,6 +12,7 @@ import typer
 
 from stabsearch.cli.check import check
 from stabsearch.cli.diagnose import diagnose
+from stabsearch.cli.gate import gate
 from stabsearch.cli.init import init
 from stabsearch.cli.jobs import jobs
 from stabsearch.cli.logs import logs
@@ -55,7 +56,7 @@ def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
-    init, check, run, status, report, recommend, diagnose, replay, ui, schema, submit, jobs, logs, stop,
+    init, check, run, status, report, recommend, gate, diagnose, replay, ui, schema, submit, jobs, logs, stop,
 ):  # fmt: skip
     app.command()(_ended_well(_command))
 
