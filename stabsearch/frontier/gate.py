@@ -82,14 +82,6 @@ class Gated:
             if change.judged.standing is not Standing.INSIDE and (change.judged.safe or 0.0) > here
         )  # fmt: skip
 
-    @property
-    def unknown(self) -> tuple[Change, ...]:
-        """Return the changes that the trials say too little of."""
-        return tuple(
-            change for change in self.changes
-            if change.judged.safe is None and change.judged.standing is Standing.NOT_ENOUGH_EVIDENCE
-        )  # fmt: skip
-
 
 def gate(frontier: Frontier, context: Context, learning_rate: float) -> Gated:
     """Return where a configuration stands at the frontier's risk, and where one change would put it.

@@ -201,7 +201,10 @@ def gate_sarif(gated: Gated, place: str, line: int) -> dict[str, Any]:
 
 def error_sarif(error: UserError) -> dict[str, Any]:
     """Return SARIF of a gate that could not judge: a failed run without results."""
-    notification = {"level": "error", "message": {"text": _unlinked(". ".join(filter(None, (error.message, error.hint))))}}
+    notification = {
+        "level": "error",
+        "message": {"text": _unlinked(". ".join(filter(None, (error.message, error.hint))))},
+    }
     return _sarif([], {"executionSuccessful": False, "toolExecutionNotifications": [notification]})
 
 

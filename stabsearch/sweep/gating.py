@@ -37,6 +37,7 @@ _ALSO_FIXED: Mapping[str, Any] = {
     "optim_target_modules": None,
 }
 """What else of TrainingArguments moves the boundary, with Transformers' defaults."""
+_MOST_DECADES = 30  # chosen: learning rates of any training lie between 1e-30 and 1e30
 _TRUE = frozenset({"true", "yes", "y", "t", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "off", "none", "null", ""})
 _AXOLOTL_SHARE, _AXOLOTL_MOST = 0.03, 100
@@ -113,8 +114,12 @@ def gate_training(
         raise reader.not_covered(context, known)
     try:
         gated = gate(frontier, context, rate)
-    except (ArithmeticError, ValueError) as error:
+    except (ArithmeticError, LookupError, ValueError, TypeError) as error:
         raise UserError(f"{where} holds no usable frontier: {error}", _WHERE) from None
+    if stored.verdict is Verdict.ABSTAINED:
+        notes.append("Every candidate of the sweep failed its confirmation: where it is safe is doubtful.")
+    if frontier.rows[known.index(context)].non_monotone:
+        notes.append("Trials failed below learning rates that survived: there may be an island of failures.")
     return GateResult(training, stored, risk, gated, tuple(notes))
 
 
@@ -155,9 +160,7 @@ def _read_frontier(file: Path, place: str) -> StoredFrontier:
         answer = content.get("answer") or {}
         verdict = Verdict(answer["verdict"]) if answer else None
         horizon, max_steps = (int(answer[key]) if answer else None for key in ("horizon", "max_steps"))
-        low, high = frontier.learning_rate_range
-        if not (0 < low < high < math.inf and 0.5 <= frontier.confidence < 1):
-            raise ValueError("its range or its confidence is none")
+        _check(frontier)
     except OSError as error:
         hint = "`stabsearch report DIR` writes it from the study of a sweep that has run"
         raise UserError(f"no frontier to read at {place}: {error.strerror}", hint) from None
@@ -169,6 +172,24 @@ def _read_frontier(file: Path, place: str) -> StoredFrontier:
     resolved = file.with_name("sweep.resolved.yaml")
     sweep = load_as_written(resolved).sweep if resolved.is_file() else None
     return StoredFrontier(place, frontier, sweep, verdict, horizon, max_steps)
+
+
+def _check(frontier: Frontier) -> None:
+    """Refuse numbers that no sweep writes: a grid over them would fill the memory.
+
+    Raises:
+        ValueError: what was found, one line.
+    """
+    low, high = frontier.learning_rate_range
+    if not (10.0**-_MOST_DECADES <= low < high <= 10.0**_MOST_DECADES and 0.5 <= frontier.confidence < 1):
+        raise ValueError("its range or its confidence is none")
+    for trials in frontier.trials:
+        for name, value in trials.context.settings.items():
+            if not HYPERPARAMETERS[name].is_legal(value):
+                raise ValueError(f"{name} {value!r}")
+        for tally in trials.evidence:
+            if not abs(tally.x) <= _MOST_DECADES or not all(0 <= count < 1e9 for count in tally.counts):
+                raise ValueError(f"evidence at 10^{tally.x!r}")
 
 
 class _Reader:
@@ -192,7 +213,7 @@ class _Reader:
     def context(self) -> Context:
         """Return everything else that the sweep searched."""
         self._check_fixed()
-        further = {row.name: self._further(row.name) for row in FURTHER if row.name in self.searched}
+        further = {row.name: self._legal(row.name) for row in FURTHER if row.name in self.searched}
         settings = {
             "precision": self._precision(),
             "warmup_steps": self._warmup(),
@@ -216,16 +237,11 @@ class _Reader:
     def _legal(self, name: str) -> Any:
         row = HYPERPARAMETERS[name]
         value = self.given.get(name, row.usual)
-        if isinstance(value, bool):
-            value = str(value)
         try:
-            return row.read(value)
+            return row.read("true" if isinstance(value, bool) else value)  # which float() would take for 1
         except ValueError:
             message = f"{self.training.where(name)}: {name} is {value!r}"
             raise UserError(message, f"write {row.allowed}") from None
-
-    def _further(self, name: str) -> Any:
-        return self._legal(name)
 
     def _flag(self, name: str) -> bool:
         text = str(self.given.get(name, False)).lower()
