@@ -212,6 +212,7 @@ class _Reader:
 
     def context(self) -> Context:
         """Return everything else that the sweep searched."""
+        self._check_batch()
         self._check_fixed()
         further = {row.name: self._legal(row.name) for row in FURTHER if row.name in self.searched}
         settings = {
@@ -251,14 +252,21 @@ class _Reader:
         raise UserError(message, "write true or false")
 
     def _precision(self) -> str:
-        bf16 = str(self.given.get("bf16", "")).lower()
+        bf16 = str(self.given.get("bf16", "auto" if self.is_axolotl else "")).lower()
         if self.is_axolotl and (bf16 == "full" or self._flag("bfloat16")):
             return "bf16-pure"
+        if self.is_axolotl and self._flag("float16"):
+            where = self.training.where("float16")
+            raise UserError(
+                f"{where}: float16 trains without mixed precision", "no sweep covers that: use fp16"
+            )
+        is_fp16 = self._flag("fp16")
         if self.is_axolotl and bf16 == "auto":
-            self.notes.append("bf16: auto is read as bf16; on a GPU without it axolotl trains in fp16.")
-            is_bf16, is_fp16 = True, False
+            is_bf16 = not is_fp16
+            if is_bf16:
+                self.notes.append("bf16: auto is read as bf16; on a GPU without it axolotl trains in fp16.")
         else:
-            is_bf16, is_fp16 = self._flag("bf16"), self._flag("fp16")
+            is_bf16 = self._flag("bf16")
         if is_bf16 and is_fp16:
             where = self.training.where("bf16")
             raise UserError(f"{where}: both bf16 and fp16 are true", "keep one of them")
@@ -285,6 +293,10 @@ class _Reader:
 
     def _warmup(self) -> int:
         """Return the warmup in optimizer steps, as Transformers or axolotl takes it."""
+        odd = "lr_quadratic_warmup" if self._flag("lr_quadratic_warmup") else "lr_scheduler_type"
+        if odd in self.given and (odd != "lr_scheduler_type" or self._scheduler() == "one_cycle"):
+            where = self.training.where(odd)
+            raise UserError(f"{where}: its warmup is not linear", "sweeps cover linear warmups alone")
         if self._scheduler() in _NO_WARMUP:
             if self._number("warmup_steps") or self._number("warmup_ratio"):
                 self.notes.append(
@@ -395,6 +407,13 @@ class _Reader:
         steps, planned = self._max_steps(), self.stored.max_steps
         if steps is not None and planned is not None and steps > planned:
             self.notes.append(f"The run has {steps} steps, the sweep prepared one of {planned}.")
+
+    def _check_batch(self) -> None:
+        if self.is_axolotl and "batch_size" in self.given and "gradient_accumulation_steps" not in self.given:
+            message = (
+                f"{self.training.where('batch_size')}: batch_size leaves the accumulation to the machine"
+            )
+            raise UserError(message, "write gradient_accumulation_steps instead")
 
     def _optimizer(self, value: Any) -> str:
         name = str(value or DEFAULT_OPTIMIZER).lower().rpartition(".")[2]

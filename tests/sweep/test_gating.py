@@ -175,6 +175,51 @@ def test_axolotl_is_read_as_axolotl_trains(folder: Path) -> None:
         judge(folder, bare=True, **AXOLOTL, bf16="full", warmup_steps=0)
 
 
+def test_axolotl_takes_bf16_where_nothing_is_said(folder: Path) -> None:
+    bare = {**AXOLOTL, "warmup_steps": 100}
+    assert judge(folder, bare=True, **bare).gated.judged.context.precision == "bf16"
+    assert judge(folder, bare=True, **bare, fp16=True).gated.judged.context.precision == "fp16"
+    assert judge(folder, bare=True, **bare, bf16=False).gated.judged.context.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"float16": True}, "float16 trains without mixed precision"),
+        ({"lr_scheduler": "one_cycle"}, "its warmup is not linear"),
+        ({"lr_quadratic_warmup": True}, "its warmup is not linear"),
+        ({"gradient_accumulation_steps": None, "batch_size": 64}, "leaves the accumulation to the machine"),
+    ],
+)
+def test_what_of_axolotl_no_sweep_covers(folder: Path, settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        judge(folder, bare=True, **{**AXOLOTL, "warmup_steps": 100, **settings})
+
+
+def test_what_was_searched_beside_is_part_of_the_context(tmp_path: Path) -> None:
+    """Its value chooses the context, the default too; another value is not covered."""
+    rows = [
+        {
+            "learning_rate": 10**x, "precision": "fp32", "warmup_steps": 0, "max_grad_norm": 1.0,
+            "adam_beta2": beta2, "outcome": "stable" if x < top else "diverged",
+        }
+        for beta2, top in ((0.999, -3), (0.95, -2))
+        for x in (-5, -4.5, -4, -3.5, -3.1, -2.9, -2.5, -2.1, -1.9, -1.5) * 2
+    ]  # fmt: skip
+    frontier = fit(pd.DataFrame(rows), 0.1, (1e-5, 1e-1), 0.9)
+    search = {
+        "learning_rate": {"low": 1e-5, "high": 1e-1}, "warmup": [0], "max_grad_norm": [1.0],
+        "precision": ["fp32"], "adam_beta2": [0.999, 0.95],
+    }  # fmt: skip
+    folder = write_folder(tmp_path / "further", frontier=frontier, sweep=make_sweep(search=search))
+    assert context_of(folder).adam_beta2 == 0.999
+    assert context_of(folder, adam_beta2=0.95).adam_beta2 == 0.95
+    with pytest.raises(UserError, match=r"adam_beta2 0\.9 is not what the sweep covered"):
+        judge(folder, adam_beta2=0.9)
+    (change,) = judge(folder, learning_rate=2e-3).gated.changes
+    assert (change.name, change.value) == ("adam_beta2", 0.95)
+
+
 def test_without_the_sweep_it_is_said_that_little_was_checked(folder: Path) -> None:
     (folder / "sweep.resolved.yaml").unlink()
     result = judge(folder, bare=True, learning_rate=SAFE)
