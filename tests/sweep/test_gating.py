@@ -109,6 +109,7 @@ def test_the_same_written_differently_is_the_same(folder: Path) -> None:
         ({"warmup_ratio": 0.0495001}, 100),
         ({"warmup_steps": 100, "warmup_ratio": 0.5}, 100),
         ({"warmup_steps": 0, "warmup_ratio": 0.05}, 100),
+        ({"warmup_steps": 0.05, "warmup_ratio": 0.5}, 100),
         ({"warmup_steps": 100.0}, 100),
         ({}, 0),
         ({"warmup_ratio": 0.0}, 0),
@@ -116,6 +117,22 @@ def test_the_same_written_differently_is_the_same(folder: Path) -> None:
 )
 def test_warmups_as_transformers_takes_them(folder: Path, settings: dict[str, Any], steps: int) -> None:
     assert context_of(folder, **settings).warmup_steps == steps
+
+
+def test_the_risk_asked_about_decides(folder: Path) -> None:
+    """Not the one that the sweep was run with."""
+    path = folder.parent / "train.yaml"
+    path.write_text(yaml.safe_dump({"learning_rate": SAFE, **LIKE_THE_SWEEP}))
+    safe = {}
+    for risk in (0.03, 0.1, 0.3):
+        result = gate_training([path], str(folder), max_risk=risk)
+        assert result.risk == risk
+        safe[risk] = result.gated.judged.safe or 0.0
+    assert safe[0.03] < safe[0.1] < safe[0.3]
+    assert gate_training([path], str(folder)).gated.judged.safe == safe[0.1]
+    path.write_text(yaml.safe_dump({"learning_rate": safe[0.1], **LIKE_THE_SWEEP}))
+    assert gate_training([path], str(folder), max_risk=0.3).is_inside
+    assert not gate_training([path], str(folder), max_risk=0.03).is_inside
 
 
 def test_a_share_of_epochs_needs_the_rows(folder: Path) -> None:
