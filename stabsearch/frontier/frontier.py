@@ -182,6 +182,12 @@ class Frontier:
         lower = self.posterior.quantile((1 - self.confidence) / 2)
         return recommendation.choose(self.trials, self.rows, lower, self.searched)
 
+    @cached_property
+    def limits(self) -> tuple[float | str, ...]:
+        """Return, by row of ``table``, the highest safe log10 learning rate, or why none can be named."""
+        lower_C = self.posterior.quantile((1 - self.confidence) / 2)
+        return recommendation.limits(self.trials, self.rows, lower_C, self.searched)
+
     def to_json(self) -> dict[str, Any]:
         """Return strict JSON data that is enough to predict without the trials."""
         return encode(

@@ -42,6 +42,24 @@ def choose(
     return chosen, bounds[chosen]
 
 
+def limits(
+    trials: Sequence[ContextTrials], rows: Sequence[FrontierRow], lower_C: Floats, searched: Span
+) -> tuple[float | str, ...]:
+    """Return, per context, the log10 learning rate up to which ``choose`` may go, or why it may not.
+
+    Args:
+        trials: evidence per context.
+        rows: verdicts, in the same order.
+        lower_C: lower credible bound of each threshold, decades, not clipped to the range.
+        searched: the learning-rate range.
+    """
+    bounds = [_safe_bound(each, float(lower), searched) for each, lower in zip(trials, lower_C, strict=True)]
+    return tuple(
+        _refusal(each, row, bound, searched) or bound
+        for each, row, bound in zip(trials, rows, bounds, strict=True)
+    )
+
+
 def _cost(precision: str) -> int:
     """Return the rank of a precision by cost; an unknown one counts as the most expensive."""
     costs = {name: each.cost for name, each in NUMBER_FORMATS.items()}
