@@ -18,7 +18,7 @@ def recommend(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Only this precision.")] = None,
     form: Annotated[
-        Literal["json", "yaml", "python"], typer.Option("--format", help="How to print it.")
+        Literal["json", "yaml", "python", "flags"], typer.Option("--format", help="How to print it.")
     ] = "json",
 ) -> None:
     """Print the recommended TrainingArguments of a sweep."""
@@ -32,7 +32,7 @@ def recommend(
     if answer.recommendation is not None:
         arguments = recommended_arguments(choice.sweep, answer.recommendation, answer.max_steps)
         needed = beside(choice.sweep, answer.recommendation.context, choice.findings.records)
-        for need in needed if form == "json" else ():  # which has no place for it
+        for need in needed if form in {"json", "flags"} else ():  # which have no place for it
             typer.echo(f"the run has to {need}", err=True)
         with reader_may_leave():
             typer.echo(render(arguments, form, needed), nl=False)

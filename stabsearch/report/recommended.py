@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast, get_args
 
 import yaml
@@ -13,7 +14,7 @@ from stabsearch.frontier.answer import Recommendation
 from stabsearch.records import NUMBER_FORMATS, Precision
 from stabsearch.report.wording import printable
 
-Format = Literal["json", "yaml", "python"]
+Format = Literal["json", "yaml", "python", "flags"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -68,8 +69,8 @@ def render(arguments: dict[str, Any], form: Format, beside: Sequence[str] = ()) 
 
     Args:
         arguments: fields of TrainingArguments.
-        form: JSON, YAML or Python.
-        beside: what the run needs beside them, one line each; JSON has no place for it.
+        form: JSON, YAML, Python, or options of a script's command line as ``HfArgumentParser`` reads them.
+        beside: what the run needs beside them, one line each; JSON and options have no place for it.
     """
     match form:
         case "json":
@@ -78,6 +79,22 @@ def render(arguments: dict[str, Any], form: Format, beside: Sequence[str] = ()) 
             return _comments(beside) + yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True)
         case "python":
             return _python(arguments) + _comments(beside)
+        case "flags":
+            return shlex.join(_flags(arguments)) + "\n"
+
+
+def _flags(arguments: dict[str, Any]) -> Iterator[str]:
+    """Yield the options of a command line; what is None stays at its default."""
+    for name, value in arguments.items():
+        if value is None:
+            continue
+        yield f"--{name}"
+        if isinstance(value, dict):
+            yield json.dumps(value, allow_nan=False)
+        elif isinstance(value, list | tuple):
+            yield from map(str, value)
+        else:
+            yield str(value)
 
 
 def _comments(lines: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import make_sweep
+from transformers import HfArgumentParser, TrainingArguments
 
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.records import PRECISIONS, Context
@@ -83,9 +85,27 @@ def test_every_format_gives_back_the_exact_learning_rate(learning_rate: float) -
     scope: dict[str, Any] = {"TrainingArguments": dict}
     exec(render(arguments, "python").replace("from transformers import TrainingArguments", ""), scope)
     assert scope["training_args"] == arguments
+    words = shlex.split(render(arguments, "flags"))
+    assert dict(zip(words[::2], words[1::2], strict=True)) == {f"--{k}": str(v) for k, v in arguments.items()}
+    assert float(words[words.index("--learning_rate") + 1]) == learning_rate
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_ends_in_a_newline(form: Any) -> None:
     """So that it can be redirected into a file."""
     assert render(recommendation(), form).endswith("\n")
+
+
+def test_flags_are_what_a_training_script_reads() -> None:
+    """Hugging Face's own parser makes the same arguments of them: texts, flags, lists and dictionaries."""
+    training = {
+        "max_steps": 2000, "output_dir": "it's here", "report_to": ["none"], "run_name": None,
+        "lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 2.0},
+        "remove_unused_columns": False,
+    }  # fmt: skip
+    arguments = recommendation(training=training)
+    words = shlex.split(render(arguments, "flags"))
+    (parsed,) = HfArgumentParser(TrainingArguments).parse_args_into_dataclasses(words)
+    meant = TrainingArguments(**arguments)
+    for name in arguments:
+        assert getattr(parsed, name) == getattr(meant, name), name
