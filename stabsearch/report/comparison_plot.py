@@ -52,8 +52,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
     width = max(7.0, NAMES_WIDTH + across * (PANEL_WIDTH + WORDS_WIDTH))
     rows = len(panels[0].rows) * (ROW_HEIGHT * len(comparison.sides) + 0.12)
     handles = _legend(comparison, panels)
-    longest = max(len(handle.get_label()) for handle in handles)
-    columns = min(len(handles), max(1, int((width - 0.3) / (0.65 + longest / 14))))
+    widths = [0.65 + len(handle.get_label()) / 14 for handle in handles]
+    columns = len(handles) if sum(widths) < width - 0.3 else max(1, int((width - 0.3) / max(widths)))
     said = _said(comparison, int(width * TEXT))
     head, foot = (
         0.25 + 0.19 * sum(text.count("\n") + 1 for text, _, _ in said),
