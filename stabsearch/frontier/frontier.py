@@ -112,6 +112,15 @@ class Frontier:
         columns = list(FrontierRow.columns(self.further))
         return pd.DataFrame([row.as_dict() for row in self.rows], columns=columns)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table, under what it is a table of."""
+        head = (
+            f"Largest learning rate whose failure probability is at most {self.max_failure_probability:.3g}; "
+            f"lr_low, lr_high: {100 * self.confidence:g} % credible interval"
+        )
+        shown: str = self.table.to_html(index=False, float_format="{:.3g}".format, border=0)
+        return f"<div><p>{head}</p>{shown}</div>"
+
     @property
     def further(self) -> tuple[str, ...]:
         """Return what tells contexts apart beside precision, warmup and clip norm."""

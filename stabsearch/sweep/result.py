@@ -21,6 +21,7 @@ from stabsearch.sweep.prepared import Prepared
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from stabsearch.records import TrialRecord
     from stabsearch.report.findings import Findings
@@ -70,6 +71,21 @@ class SweepResult:
     def exit_code(self) -> ExitCode:
         """Return what ``stabsearch run`` exits with."""
         return self.answer.verdict.exit_code
+
+    def plot(self) -> Figure:
+        """Return the frontier's picture, as ``frontier.png`` shows it, to be changed or saved.
+
+        A figure of its own, outside of pyplot's global state.
+        """
+        from stabsearch.report.plot import frontier_figure
+
+        return frontier_figure(self.findings)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from stabsearch.report.notebook import result_html
+
+        return result_html(self.findings)
 
 
 def result_of(
