@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -38,6 +39,26 @@ def conclude(records: Sequence[TrialRecord], frontier: Frontier, terms: Terms) -
     searched = {trials.context for trials in frontier.trials}
     so_far = [each for each in rounds(records, (), terms.rules) if each.context in searched]
     return _tested(records, so_far, frontier, terms) or _untested(records, so_far, frontier, terms)
+
+
+def answered_with(
+    best: Recommendation, answer: Answer, records: Sequence[TrialRecord], frontier: Frontier, terms: Terms
+) -> Answer:
+    """Return the answer for a configuration that was chosen otherwise; the same one when it is the same.
+
+    Args:
+        best: the safe configuration that is wanted.
+        answer: what ``conclude`` said.
+        records: every finished trial, labelled.
+        frontier: fitted to them as they stood at the horizon that all trials share.
+        terms: what the answer is given on.
+    """
+    if answer.recommendation is None or answer.recommendation == best:
+        return answer
+    confirmation = _untried(records, best, 0, frontier, terms)
+    sentence = sentences.unconfirmed(best, confirmation, terms)
+    other = _answer(frontier, terms, Verdict.UNCONFIRMED, sentence, best, confirmation)
+    return replace(other, ended=answer.ended)
 
 
 def predicted(frontier: Frontier, context: Context, learning_rate: float) -> Recommendation:

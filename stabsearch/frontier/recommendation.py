@@ -38,7 +38,7 @@ def choose(
         return "; ".join(f"{each.context.label}: {why}" for each, why in zip(trials, refusals, strict=True))
     best = max(bounds[position] for position in allowed)
     equals = [position for position in allowed if bounds[position] >= best - _EQUAL]
-    chosen = min(equals, key=lambda i: (_cost(rows[i].precision), -bounds[i], i))
+    chosen = min(equals, key=lambda i: (cost(rows[i].precision), -bounds[i], i))
     return chosen, bounds[chosen]
 
 
@@ -60,7 +60,7 @@ def limits(
     )
 
 
-def _cost(precision: str) -> int:
+def cost(precision: str) -> int:
     """Return the rank of a precision by cost; an unknown one counts as the most expensive."""
     costs = {name: each.cost for name, each in NUMBER_FORMATS.items()}
     return costs.get(precision, max(costs.values()))  # type: ignore[call-overload, no-any-return]

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stabsearch.errors import UserError
+from stabsearch.frontier.conclude import answered_with
 from stabsearch.frontier.labels import relabel
+from stabsearch.frontier.preference import Tried, Utility, preferred, tried
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis
 from stabsearch.sweep.prepared import Prepared
 from stabsearch.sweep.result import SweepResult, result_of, write
@@ -54,10 +56,13 @@ def read_progress(folder: Path) -> dict[str, Any]:
     }
 
 
-def recommend_from(folder: Path, max_risk: float | None = None, precision: str | None = None) -> SweepResult:
-    """Return the result of a sweep for another risk, or among the contexts of one precision.
+def recommend_from(
+    folder: Path, max_risk: float | None = None, precision: str | None = None, utility: Utility | None = None
+) -> SweepResult:
+    """Return the result of a sweep for another risk, another utility, or among the contexts of one precision.
 
-    Fresh seeds that the sweep ran count; a stricter risk needs more of them.
+    Fresh seeds that the sweep ran count; a stricter risk needs more of them, and a configuration that
+    another utility chooses has none as a rule.
 
     Raises:
         UserError: no sweep there, or a precision it did not search.
@@ -65,8 +70,21 @@ def recommend_from(folder: Path, max_risk: float | None = None, precision: str |
     from stabsearch.search.stored import read_study, sweep_in
 
     study = read_study(folder)
-    prepared = Prepared.from_json(sweep_in(study))
-    return _shown(_narrowed(prepared, max_risk, precision), study, folder)
+    prepared = _narrowed(Prepared.from_json(sweep_in(study)), max_risk, precision)
+    result = _shown(prepared, study, folder)
+    if utility is None:
+        return result
+    found = result.findings
+    best = preferred(found.frontier, utility, configurations_of(result))
+    if best is None:
+        return result
+    return result.answered(answered_with(best, result.answer, found.records, found.frontier, prepared.terms))
+
+
+def configurations_of(result: SweepResult) -> list[Tried]:
+    """Return the configurations that a sweep's trials survived, with risk and loss."""
+    found = result.findings
+    return tried(found.records, found.frontier, result.sweep.outcomes)
 
 
 def _narrowed(prepared: Prepared, max_risk: float | None, precision: str | None) -> Prepared:

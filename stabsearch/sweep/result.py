@@ -62,6 +62,14 @@ class SweepResult:
         """Return the same result with its cause."""
         return replace(self, findings=replace(self.findings, diagnosis=diagnosis))
 
+    def answered(self, answer: Answer) -> SweepResult:
+        """Return the same result with another answer: a configuration that somebody else would choose."""
+        from stabsearch.report.recommended import recommended_arguments
+
+        best = answer.recommendation
+        arguments = recommended_arguments(self.sweep, best, answer.max_steps) if best else None
+        return replace(self, findings=replace(self.findings, answer=answer), recommended=arguments)
+
     @property
     def sweep(self) -> Sweep:
         """Return what was asked for."""

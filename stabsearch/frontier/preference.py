@@ -1,0 +1,111 @@
+"""Among safe configurations: which one is wanted, and what risk buys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stabsearch.frontier.answer import Recommendation
+from stabsearch.frontier.bridges import at_base_horizon
+from stabsearch.frontier.frontier import Frontier, rounded_down
+from stabsearch.frontier.recommendation import cost
+from stabsearch.records import Context, Outcome, OutcomeRules, Stage, TrialRecord
+
+TAIL_SHARE = 0.25  # of a trial's steps: over these its loss is averaged, as for its labels
+
+
+class Utility(StrEnum):
+    """What is wanted of a configuration beside being safe."""
+
+    COST = "cost"
+    """The cheapest precision; of equally cheap contexts the one whose learning rate may go highest."""
+    LEARNING_RATE = "learning_rate"
+    """The highest learning rate, whatever its context costs."""
+    LOSS = "loss"
+    """The lowest loss that trials came to, among configurations that were tried."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A configuration that trials survived."""
+
+    recommendation: Recommendation
+    """Its settings, and what the posterior says of their risk."""
+    loss: float
+    """Mean training loss over the last quarter of the trials' steps, nats per example; mean of its trials."""
+    num_trials: int
+    """Trials that survived there."""
+    is_safe: bool
+    """At or below what ``recommend`` would go up to in this context."""
+
+
+def tried(records: Sequence[TrialRecord], frontier: Frontier, rules: OutcomeRules) -> list[Tried]:
+    """Return the configurations that trials survived, with what they had learned by the shared horizon.
+
+    Args:
+        records: every finished trial, labelled.
+        frontier: fitted to them; what lies in other contexts, or outside of its range, is left out.
+        rules: by which trials are labelled.
+    """
+    positions = {trials.context: position for position, trials in enumerate(frontier.trials)}
+    losses: dict[tuple[Context, float], list[float]] = {}
+    for record in at_base_horizon(records, rules):
+        is_search = record.plan.stage is not Stage.RAMP and record.outcome is Outcome.STABLE
+        if is_search and record.plan.context in positions and math.isfinite(loss := _tail(record)):
+            losses.setdefault((record.plan.context, record.plan.learning_rate), []).append(loss)
+    span, found = frontier.searched, []
+    for (context, learning_rate), seen in losses.items():
+        position, x = positions[context], math.log10(learning_rate)
+        if not span.low <= x <= span.high:  # the canary's, which may lie below
+            continue
+        limit = frontier.limits[position]
+        best = Recommendation(context, learning_rate, *frontier.failure(position, x))
+        is_safe = not isinstance(limit, str) and x <= limit
+        found.append(Tried(best, sum(seen) / len(seen), len(seen), is_safe))
+    return found
+
+
+def pareto_front(configurations: Sequence[Tried]) -> list[Tried]:
+    """Return those that no other one beats in both risk and loss, from the least risk to the least loss."""
+    front: list[Tried] = []
+    for each in sorted(configurations, key=lambda one: (one.recommendation.failure_probability, one.loss)):
+        if not front or each.loss < front[-1].loss:
+            front.append(each)
+    return front
+
+
+def preferred(frontier: Frontier, utility: Utility, configurations: Sequence[Tried]) -> Recommendation | None:
+    """Return the safe configuration with the highest utility, None when none is known to be safe."""
+    if utility is Utility.LOSS:
+        safe = [each for each in configurations if each.is_safe]
+        if not safe:
+            return None
+        best = min(safe, key=lambda each: (each.loss, -each.recommendation.learning_rate)).recommendation
+        known = [trials.context for trials in frontier.trials]
+        return _rounded(frontier, known.index(best.context), best.learning_rate)
+    limits = [(limit, i) for i, limit in enumerate(frontier.limits) if not isinstance(limit, str)]
+    if not limits:
+        return None
+
+    def order(limit: float, position: int) -> tuple[float, float, int]:
+        price = cost(frontier.rows[position].precision)
+        return (price, -limit, position) if utility is Utility.COST else (-limit, price, position)
+
+    limit, position = min(limits, key=lambda each: order(*each))
+    return _rounded(frontier, position, 10.0**limit)
+
+
+def _rounded(frontier: Frontier, position: int, learning_rate: float) -> Recommendation:
+    """Return a configuration with a learning rate that is readable, and no less safe."""
+    low, high = frontier.learning_rate_range
+    readable = max(low, rounded_down(min(learning_rate, high)))
+    risk = frontier.failure(position, math.log10(readable))
+    return Recommendation(frontier.trials[position].context, readable, *risk)
+
+
+def _tail(record: TrialRecord) -> float:
+    losses = record.trace.losses
+    last = losses[-max(1, int(TAIL_SHARE * len(losses))) :]
+    return sum(last) / len(last) if last else math.nan
