@@ -14,9 +14,11 @@ import pytest
 from compare_samples import played
 
 from stabsearch.frontier.answer import Verdict
-from stabsearch.frontier.preference import Tried, Utility, pareto_front
-from stabsearch.records import TrialPlan, TrialRecord
-from stabsearch.sweep import SweepResult, configurations_of, recommend_from
+from stabsearch.frontier.conclude import answered_with
+from stabsearch.frontier.preference import Tried, Utility, pareto_front, tried
+from stabsearch.records import Outcome, TrialPlan, TrialRecord
+from stabsearch.search.stored import read_study, sweep_in
+from stabsearch.sweep import Prepared, SweepResult, configurations_of, recommend_from
 from stabsearch.testing.records import breaks_above
 
 Command = Callable[..., Any]
@@ -77,7 +79,13 @@ def test_what_was_chosen_otherwise_is_not_called_confirmed(folder: Path) -> None
     answer = recommend_from(folder, utility=Utility.COST).answer
     assert answer.verdict is Verdict.UNCONFIRMED
     assert "bf16" in answer.sentence
-    assert answer.ended == recommend_from(folder).answer.ended
+    plain = recommend_from(folder)
+    assert answer.ended == plain.answer.ended
+    frontier, terms = plain.findings.frontier, Prepared.from_json(sweep_in(read_study(folder))).terms
+    same = plain.answer.recommendation
+    assert same is not None
+    confirmed = replace(plain.answer, verdict=Verdict.CONFIRMED)
+    assert answered_with(same, confirmed, plain.findings.records, frontier, terms) is confirmed
 
 
 def test_only_survivors_below_the_limit_are_safe(folder: Path) -> None:
@@ -93,6 +101,8 @@ def test_only_survivors_below_the_limit_are_safe(folder: Path) -> None:
         limit = limits[each.recommendation.context]
         assert isinstance(limit, float)
         assert each.is_safe == (each.recommendation.learning_rate <= 10**limit)
+    ended = [replace(record, outcome=Outcome.DIVERGED) for record in result.findings.records]
+    assert tried(ended, frontier, result.sweep.outcomes) == []
     one = next(each for each in found if each.num_trials == 1)
     record = next(
         r for r in result.findings.records if r.plan.learning_rate == one.recommendation.learning_rate
