@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stabsearch.driver import connection
+from stabsearch.driver.environment import prepare
 from stabsearch.driver.interrupts import kept_handlers
 
 
@@ -19,6 +19,8 @@ def test_sigterm_while_ray_starts_is_an_interrupt(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray takes the signal for itself and ends the process; its exit code 1 says something else here."""
+    prepare(is_local=True)
+    from stabsearch.driver import connection
 
     def init(**_: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stabsearch.driver import lifeline
+from stabsearch.driver.environment import prepare
 from stabsearch.errors import UserError
 
 LEAVES = """
@@ -30,22 +30,28 @@ with lifeline.watched(True, lambda error: print("told", error.message, flush=Tru
 """
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks that follow each other at once."""
+@pytest.fixture
+def lifeline(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, whose looks follow each other at once; Ray reads its environment when it is imported."""
+    prepare(is_local=True)
+    from stabsearch.driver import lifeline
+
     monkeypatch.setattr(lifeline, "LOOKS_EVERY_S", 0.01)
+    return lifeline
 
 
-def own(monkeypatch: pytest.MonkeyPatch, *dead: str) -> None:
+def own(lifeline: Any, monkeypatch: pytest.MonkeyPatch, *dead: str) -> None:
     """Have a private Ray of which these processes have ended."""
     node = SimpleNamespace(dead_processes=lambda: [(kind, None) for kind in dead])
     monkeypatch.setattr(lifeline.worker, "_global_node", node)
 
 
 @pytest.mark.parametrize("kind", ["raylet", "gcs_server"])
-def test_the_end_of_a_private_ray_is_told_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_private_ray_is_told_once(
+    lifeline: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In two lines; a run that ends by itself then is left alone."""
-    own(monkeypatch, "dashboard", kind)
+    own(lifeline, monkeypatch, "dashboard", kind)
     left: list[UserError] = []
     monkeypatch.setattr(lifeline, "_leave", left.append)
     told: list[UserError] = []
@@ -59,8 +65,10 @@ def test_the_end_of_a_private_ray_is_told_once(kind: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("dead", [[], ["dashboard", "log_monitor", "monitor"]])
-def test_what_ray_can_do_without_is_no_end(dead: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    own(monkeypatch, *dead)
+def test_what_ray_can_do_without_is_no_end(
+    lifeline: Any, dead: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(lifeline, monkeypatch, *dead)
     assert lifeline._own_look()() == ""
 
 
@@ -79,12 +87,14 @@ def test_a_run_that_does_not_end_by_itself_is_left_where_it_stands() -> None:
     ]  # fmt: skip
 
 
-def test_a_cluster_is_given_up_once_it_was_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_is_given_up_once_it_was_silent_for_long(
+    lifeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A control store that is restarted meanwhile is one that was there all the time."""
     clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        joined(monkeypatch, port)
+        joined(lifeline, monkeypatch, port)
         look = lifeline._cluster_look(clock)
         assert look() == ""
     for clock.now in (50.0, 50.0 + lifeline.UNREACHABLE_S - 1):
@@ -97,11 +107,13 @@ def test_a_cluster_is_given_up_once_it_was_silent_for_long(monkeypatch: pytest.M
     assert look() == f"the Ray cluster at 127.0.0.1:{port} does not answer any more"
 
 
-def test_the_raylet_of_the_drivers_own_node_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_raylet_of_the_drivers_own_node_is_looked_after(
+    lifeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ray's library ends a driver without it, whatever the rest of the cluster does."""
     sleeps = ["raylet", "-c", "import time; time.sleep(600)", "--raylet_socket_name=/tmp/s/raylet"]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        joined(monkeypatch, server.getsockname()[1])
+        joined(lifeline, monkeypatch, server.getsockname()[1])
         with subprocess.Popen(sleeps, executable=sys.executable) as raylet:
             try:
                 look = lifeline._cluster_look()
@@ -112,7 +124,7 @@ def test_the_raylet_of_the_drivers_own_node_is_looked_after(monkeypatch: pytest.
         assert lifeline._cluster_look()() == ""  # where it cannot be seen, nothing is said of it
 
 
-def joined(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def joined(lifeline: Any, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     """Have a driver that joined the cluster at this port."""
     context: Any = SimpleNamespace(gcs_address=f"127.0.0.1:{port}")
     monkeypatch.setattr(lifeline.ray, "get_runtime_context", lambda: context)
