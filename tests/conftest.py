@@ -1,12 +1,19 @@
 """Settings of every test: no timing limits, since the machine may be busy."""
 
 import gc
+import sys
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("stabsearch", deadline=None)
 settings.load_profile("stabsearch")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse tests that import Ray at their top: it reads its environment then, before any test can set it."""
+    if "ray" in sys.modules:
+        raise pytest.UsageError("Ray was imported while tests were collected: import it inside of them")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
