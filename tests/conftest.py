@@ -11,7 +11,7 @@ settings.load_profile("stabsearch")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse tests that import Ray at their top: it reads its environment then, before any test can set it."""
+    """Refuse tests that import Ray at their top: it reads its environment then, which tests set later."""
     if "ray" in sys.modules:
         raise pytest.UsageError("Ray was imported while tests were collected: import it inside of them")
 
