@@ -10,10 +10,9 @@ from enum import StrEnum
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.frontier.bridges import at_base_horizon
 from stabsearch.frontier.frontier import Frontier, rounded_down
+from stabsearch.frontier.labels import TAIL_SHARE
 from stabsearch.frontier.recommendation import cost
 from stabsearch.records import Context, Outcome, OutcomeRules, Stage, TrialRecord
-
-TAIL_SHARE = 0.25  # of a trial's steps: over these its loss is averaged, as for its labels
 
 
 class Utility(StrEnum):
