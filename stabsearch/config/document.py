@@ -30,7 +30,7 @@ MAX_BYTES = 1 << 20  # chosen: a sweep with every key explained has 20 kB
 MAX_DEPTH = 32  # chosen: a sweep has five levels, and a model's configuration inside of it a few more
 MAX_VALUES = 50_000
 """Keys and values of a document, aliases written out. Chosen: a sweep has some hundred."""
-MAX_DIGITS = 30  # chosen: no setting has more, and Python refuses to print numbers of thousands
+MAX_DIGITS = 40  # chosen: 128 bits and a little more; Python refuses to print numbers of thousands
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _short(text: str) -> str:
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
+    if len(text.lstrip("+-")) > MAX_DIGITS:
         raise ValueError
     return int(text, 0 if text[:2] in {"0o", "0x"} else 10)
 

@@ -73,6 +73,7 @@ def test_what_is_just_allowed_is_read() -> None:
         parse(f"[{deep}]")
     assert len(parse(f"[{'1,' * (MAX_VALUES - 1)}]").data) == MAX_VALUES - 1
     assert parse("1" * MAX_DIGITS).data == int("1" * MAX_DIGITS)
+    assert parse("-" + "1" * MAX_DIGITS).data == -int("1" * MAX_DIGITS)
     assert parse("#" * (MAX_BYTES - 1)).data is None
 
 
