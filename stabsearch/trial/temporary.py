@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 PREFIX = "stabsearch-"  # short: the names of sockets have 107 characters in all
-LOCK = ".lock"
+LOCK = ".held"  # not .lock: a store of bad batches, which may stand there, has one of its own
 ENDS_WITHIN_S = 5.0  # chosen: a killed process takes as long as its memory takes to be given back
 
 

@@ -14,7 +14,7 @@ from trial_samples import plan, setup
 from stabsearch.records import Outcome
 from stabsearch.testing.faulty_task import FaultyTask, build_faulty
 from stabsearch.trial.run import run_trial
-from stabsearch.trial.temporary import temporary_folder
+from stabsearch.trial.temporary import LOCK, temporary_folder
 
 HOLDS = """
 import sys
@@ -90,7 +90,7 @@ def test_only_own_folders_are_touched(home: Path) -> None:
     (home / "stabsearch-notes").mkdir()
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / ".lock").touch()
+    (elsewhere / LOCK).touch()
     (elsewhere / "kept").touch()
     (home / "stabsearch-link").symlink_to(elsewhere)
     with temporary_folder():
