@@ -35,6 +35,7 @@ class RankGroup:
         self._order = order
         self._ranks: tuple[Child, ...] = ()
         self._kept = ExitStack()
+        self._scratch: Path | None = None
 
     def work(self, plan: TrialPlan) -> TrialRecord:
         """Return the record of a trial: that of the process which raised first, else what all agreed on.
@@ -71,7 +72,7 @@ class RankGroup:
         if self._ranks and all(rank.is_alive for rank in self._ranks):
             return
         self.close()
-        folder = self._kept.enter_context(temporary_folder())
+        folder = self._scratch = self._kept.enter_context(temporary_folder())
         number = self._order.setup.num_processes
         for index in range(number):
             variables = _variables(index, number, self._order.setup.num_threads, folder)
