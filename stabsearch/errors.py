@@ -52,10 +52,10 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """Return the two lines a user reads."""
-        return f"{_line(self.message)}\n  {_line(self.hint)}" if self.hint else _line(self.message)
+        return f"{one_line(self.message)}\n  {one_line(self.hint)}" if self.hint else one_line(self.message)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return a text on one line, without what a terminal would take for commands."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 

@@ -74,7 +74,7 @@ class Job:
         return {**data, "exit_code": int(self.exit_code) if self.is_over else None}
 
 
-class Unreached(UserError):  # noqa: N818 - told like any other, and no error while there is time to wait
+class UnreachedError(UserError):
     """A job server that does not answer."""
 
 
@@ -190,7 +190,7 @@ class JobServer:
         while True:
             try:
                 return ask()
-            except Unreached as error:
+            except UnreachedError as error:
                 if time.monotonic() > until:
                     hint = (
                         f"the job may go on all the same: `stabsearch logs {job.id} --follow` once it is back"
@@ -207,7 +207,7 @@ class JobServer:
             hint = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on the cluster"
             raise UserError(f"{self._shown} does not let us in: no token, or a wrong one", hint) from None
         except (ConnectionError, requests.RequestException, json.JSONDecodeError, KeyError) as error:
-            raise Unreached(f"no Ray job server at {self._shown}{_reason(error)}",
+            raise UnreachedError(f"no Ray job server at {self._shown}{_reason(error)}",
                             f"--address http://HEAD:8265, or set {ADDRESS}") from None  # fmt: skip
         except (RuntimeError, ValueError, AssertionError, OSError) as error:
             raise UserError(f"{self._shown}: {_one_line(error)}", _hint(error)) from None

@@ -69,13 +69,6 @@ def diagnose(case: Case, findings: Sequence[Finding] | None = None) -> Diagnosis
         return _Climb(case, findings, folder).diagnosis()
 
 
-def _tail(record: TrialRecord) -> float:
-    """Return the mean loss over the last quarter of a trial; NaN without losses."""
-    losses = record.trace.losses
-    last = losses[-max(1, len(losses) // 4) :]
-    return sum(last) / len(last) if last else math.nan
-
-
 def from_findings(findings: Sequence[Finding]) -> Diagnosis:
     """Return what the preflight alone says, when it says that training must break."""
     facts = Facts(findings=findings)
@@ -173,7 +166,7 @@ class _Climb:
 
     def _beside_gentle(self, record: TrialRecord) -> TrialRecord:
         """Return a finished trial's record relabelled beside a gentle one: ending useless is a failure."""
-        if record.outcome is not Outcome.STABLE or not _tail(self.gentle) < _tail(record):
+        if record.outcome is not Outcome.STABLE or not self.gentle.trace.tail_loss < record.trace.tail_loss:
             return record  # a gentle rate that comes no further shows nothing against this one
         return relabel([record, self.gentle], self.case.setup.rules)[0]
 

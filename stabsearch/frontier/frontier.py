@@ -176,10 +176,17 @@ class Frontier:
         if isinstance(choice, str):
             return None
         position, x = choice
+        return self.at(position, 10.0**x)
+
+    def at(self, position: int, learning_rate: float) -> Recommendation:
+        """Return a configuration by row of ``table``, its learning rate as ``readable`` makes it."""
+        rate = self.readable(learning_rate)
+        return Recommendation(self.trials[position].context, rate, *self.failure(position, math.log10(rate)))
+
+    def readable(self, learning_rate: float) -> float:
+        """Return a learning rate inside the searched range, rounded down to three significant digits."""
         low, high = self.learning_rate_range
-        learning_rate = max(low, rounded_down(min(10.0**x, high)))
-        context = self.trials[position].context
-        return Recommendation(context, learning_rate, *self.failure(position, math.log10(learning_rate)))
+        return max(low, rounded_down(min(learning_rate, high)))
 
     @property
     def why_not(self) -> str:
@@ -188,8 +195,7 @@ class Frontier:
 
     @cached_property
     def _choice(self) -> tuple[int, float] | str:
-        lower = self.posterior.quantile((1 - self.confidence) / 2)
-        return recommendation.choose(self.trials, self.rows, lower, self.searched)
+        return recommendation.choose(self.trials, self.limits)
 
     @cached_property
     def limits(self) -> tuple[float | str, ...]:

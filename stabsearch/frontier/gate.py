@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stabsearch.frontier.frontier import Frontier, rounded_down
+from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.verdict import ContextVerdict
 from stabsearch.records import Context
 from stabsearch.records.hyperparameters import IN_CONTEXT, Value
@@ -115,17 +115,12 @@ def judge(frontier: Frontier, position: int, learning_rate: float) -> Judged:
     x = math.log10(learning_rate)
     row, trials, limit = frontier.rows[position], frontier.trials[position], frontier.limits[position]
     mean, low, high = frontier.failure(position, x)
-    safe = None if isinstance(limit, str) else _plain_rate(limit, frontier)
+    safe = None if isinstance(limit, str) else frontier.readable(10.0**limit)
     standing, reason = _standing(frontier, position, x, low)
     return Judged(
         trials.context, learning_rate, standing, reason, safe, row.lr_low, row.lr_high, mean, low, high,
         row.num_trials, row.num_failed,
     )  # fmt: skip
-
-
-def _plain_rate(limit: float, frontier: Frontier) -> float:
-    lowest, highest = frontier.learning_rate_range
-    return max(lowest, rounded_down(min(10.0**limit, highest)))
 
 
 def _standing(frontier: Frontier, position: int, x: float, probability_low: float) -> tuple[Standing, str]:

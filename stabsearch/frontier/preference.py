@@ -9,8 +9,7 @@ from enum import StrEnum
 
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.frontier.bridges import at_base_horizon
-from stabsearch.frontier.frontier import Frontier, rounded_down
-from stabsearch.frontier.labels import TAIL_SHARE
+from stabsearch.frontier.frontier import Frontier
 from stabsearch.frontier.recommendation import cost
 from stabsearch.records import Context, Outcome, OutcomeRules, Stage, TrialRecord
 
@@ -52,7 +51,7 @@ def tried(records: Sequence[TrialRecord], frontier: Frontier, rules: OutcomeRule
     losses: dict[tuple[Context, float], list[float]] = {}
     for record in at_base_horizon(records, rules):
         is_search = record.plan.stage is not Stage.RAMP and record.outcome is Outcome.STABLE
-        if is_search and record.plan.context in positions and math.isfinite(loss := _tail(record)):
+        if is_search and record.plan.context in positions and math.isfinite(loss := record.trace.tail_loss):
             losses.setdefault((record.plan.context, record.plan.learning_rate), []).append(loss)
     span, found = frontier.searched, []
     for (context, learning_rate), seen in losses.items():
@@ -83,7 +82,7 @@ def preferred(frontier: Frontier, utility: Utility, configurations: Sequence[Tri
             return None
         best = min(safe, key=lambda each: (each.loss, -each.recommendation.learning_rate)).recommendation
         known = [trials.context for trials in frontier.trials]
-        return _rounded(frontier, known.index(best.context), best.learning_rate)
+        return frontier.at(known.index(best.context), best.learning_rate)
     limits = [(limit, i) for i, limit in enumerate(frontier.limits) if not isinstance(limit, str)]
     if not limits:
         return None
@@ -93,18 +92,4 @@ def preferred(frontier: Frontier, utility: Utility, configurations: Sequence[Tri
         return (price, -limit, position) if utility is Utility.COST else (-limit, price, position)
 
     limit, position = min(limits, key=lambda each: order(*each))
-    return _rounded(frontier, position, 10.0**limit)
-
-
-def _rounded(frontier: Frontier, position: int, learning_rate: float) -> Recommendation:
-    """Return a configuration with a learning rate that is readable, and no less safe."""
-    low, high = frontier.learning_rate_range
-    readable = max(low, rounded_down(min(learning_rate, high)))
-    risk = frontier.failure(position, math.log10(readable))
-    return Recommendation(frontier.trials[position].context, readable, *risk)
-
-
-def _tail(record: TrialRecord) -> float:
-    losses = record.trace.losses
-    last = losses[-max(1, int(TAIL_SHARE * len(losses))) :]
-    return sum(last) / len(last) if last else math.nan
+    return frontier.at(position, 10.0**limit)

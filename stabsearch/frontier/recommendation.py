@@ -15,31 +15,25 @@ _EQUAL = 0.1  # decades; chosen: learning rates this close train equally fast
 _STEP_BELOW_FAILURE = 0.1  # decades; chosen: clearly another learning rate than the one that failed
 
 
-def choose(
-    trials: Sequence[ContextTrials], rows: Sequence[FrontierRow], lower_C: Floats, searched: Span
-) -> tuple[int, float] | str:
+def choose(trials: Sequence[ContextTrials], limits_C: Sequence[float | str]) -> tuple[int, float] | str:
     """Return context position and log10 learning rate, or the reason why nothing is recommended.
 
     Args:
         trials: evidence per context.
-        rows: verdicts, in the same order.
-        lower_C: lower credible bound of each threshold, decades, not clipped to the range.
-        searched: the learning-rate range.
+        limits_C: what ``limits`` says of each.
     """
     if not any(each.num_trials for each in trials):
         return "no trial has said anything about stability yet"
-    bounds = [_safe_bound(each, float(lower), searched) for each, lower in zip(trials, lower_C, strict=True)]
-    refusals = [_refusal(*each, searched) for each in zip(trials, rows, bounds, strict=True)]
-    allowed = [position for position, refusal in enumerate(refusals) if not refusal]
+    allowed = {position: limit for position, limit in enumerate(limits_C) if not isinstance(limit, str)}
     if not allowed:
-        reasons = dict.fromkeys(refusals)
+        reasons = dict.fromkeys(limits_C)
         if len(reasons) == 1:
-            return f"in every context {refusals[0]}"
-        return "; ".join(f"{each.context.label}: {why}" for each, why in zip(trials, refusals, strict=True))
-    best = max(bounds[position] for position in allowed)
-    equals = [position for position in allowed if bounds[position] >= best - _EQUAL]
-    chosen = min(equals, key=lambda i: (cost(rows[i].precision), -bounds[i], i))
-    return chosen, bounds[chosen]
+            return f"in every context {limits_C[0]}"
+        return "; ".join(f"{each.context.label}: {why}" for each, why in zip(trials, limits_C, strict=True))
+    best = max(allowed.values())
+    equals = [position for position, limit in allowed.items() if limit >= best - _EQUAL]
+    chosen = min(equals, key=lambda i: (cost(trials[i].context.precision), -allowed[i], i))
+    return chosen, allowed[chosen]
 
 
 def limits(

@@ -88,6 +88,12 @@ class StepTrace:
     grad_norms: tuple[float, ...] = ()
     """Global L2 gradient norm before clipping; NaN where it was never computed."""
 
+    @property
+    def tail_loss(self) -> float:
+        """Return the mean loss over the last quarter, nats per example; NaN without losses."""
+        last = self.losses[-max(1, len(self.losses) // 4) :]
+        return sum(last) / len(last) if last else math.nan
+
     @classmethod
     def thinned(
         cls, losses: list[float], grad_norms: list[float], max_points: int = MAX_TRACE_POINTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from typing import Any
 
@@ -27,7 +26,7 @@ from stabsearch.report.comparison_layout import (
     short_words,
 )
 from stabsearch.report.comparison_text import answer_sentences, terms_text, warning_text
-from stabsearch.report.plot import DPI, GRID, INK, MUTED
+from stabsearch.report.plot import DPI, GRID, INK, MUTED, png_of
 
 SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 """One per sweep, so that they are told apart without colour too."""
@@ -39,9 +38,7 @@ TEXT = 13  # characters per inch at the size of the answer
 
 def comparison_png(comparison: Comparison) -> bytes:
     """Return the picture as PNG: a panel per precision, a row per context, the sweeps side by side in it."""
-    target = io.BytesIO()
-    comparison_figure(comparison).savefig(target, format="png", metadata={"Software": "stabsearch"})
-    return target.getvalue()
+    return png_of(comparison_figure(comparison))
 
 
 def comparison_figure(comparison: Comparison) -> Figure:

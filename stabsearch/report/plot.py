@@ -36,8 +36,13 @@ NAMES = {"silent": "no evidence", "scale_floor": "scale floor"}
 
 def frontier_png(findings: Findings) -> bytes:
     """Return the frontier picture as PNG: a panel per precision, a colour per clip norm; see ``layout``."""
+    return png_of(frontier_figure(findings))
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
     target = io.BytesIO()
-    frontier_figure(findings).savefig(target, format="png", metadata={"Software": "stabsearch"})
+    figure.savefig(target, format="png", metadata={"Software": "stabsearch"})
     return target.getvalue()
 
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from stabsearch.config.address import without_password
-from stabsearch.errors import UserError
+from stabsearch.errors import UserError, one_line
 from stabsearch.records import StepTrace, TrialPlan, TrialRecord
 from stabsearch.records.record import plan_from_json
 from stabsearch.search.attributes import LOSSES, NODE_LOSSES, PLAN, RECORD, STARTS, VOID
@@ -143,7 +143,7 @@ def record_of(study: Study, trial: FrozenTrial) -> TrialRecord:
             raise ValueError("its plan is not the one that was asked for")
     except UNREADABLE as error:
         raise _damaged(study, trial.number, RECORD, error) from None
-    return record if record.message.isprintable() else replace(record, message=_printable(record.message))
+    return record if record.message.isprintable() else replace(record, message=one_line(record.message))
 
 
 def attribute_of(study: Study, key: str, kind: type | re.Pattern[str]) -> Any:
@@ -227,11 +227,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < MOST
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def _said(error: BaseException) -> str:
     """Return an error on one line."""
     name = "" if type(error) is ValueError else f"{type(error).__name__}: "
-    return _printable(f"{name}{(str(error).strip() or 'no message').partition(chr(10))[0]}"[:200])
+    return one_line(f"{name}{(str(error).strip() or 'no message').partition(chr(10))[0]}"[:200])

@@ -116,16 +116,13 @@ def result_of(
         run_as: what the trials were run for, when something else is asked now.
     """
     from stabsearch.report.findings import Findings
-    from stabsearch.report.recommended import recommended_arguments
 
     hints = hints_of(prepared.sweep, prepared.hints, records)
     frontier = fitted(prepared.sweep, prepared.resolved.contexts, records, hints)
     answer = conclude(records, frontier, prepared.terms)
     answer = replace(answer, ended=_why_ended(run_as or prepared, records))
     findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions)
-    best = answer.recommendation
-    arguments = recommended_arguments(prepared.sweep, best, answer.max_steps) if best else None
-    return SweepResult(findings, trials_frame(records), frontier.table, arguments, folder)
+    return SweepResult(findings, trials_frame(records), frontier.table, None, folder).answered(answer)
 
 
 def _why_ended(prepared: Prepared, records: Sequence[TrialRecord]) -> str:

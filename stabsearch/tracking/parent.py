@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from stabsearch.config.address import without_password
 from stabsearch.tracking.experiment import tagged_runs
 from stabsearch.tracking.layout import SOURCE_TAG, SWEEP_TAG, UID_TAG, VERSION_TAG, as_text, full_run_params
 from stabsearch.tracking.note import sweep_note
+from stabsearch.trial.temporary import temporary_folder
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Parent:
         if path.suffix != ".yaml":
             self._client.log_artifact(self.run_id, str(path))
             return
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / path.name
+        with temporary_folder() as scratch:
+            copy = scratch / path.name
             copy.write_text(without_password(path.read_text(encoding="utf-8")), encoding="utf-8")
             self._client.log_artifact(self.run_id, str(copy))
 

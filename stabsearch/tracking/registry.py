@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from stabsearch.records.hyperparameters import HYPERPARAMETERS, Hyperparameter, of_role
 from stabsearch.tracking.layout import SWEEP_TAG
+from stabsearch.trial.temporary import temporary_folder
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def register_frontier(
     if _is_registered(client, name, tags):
         return
     model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, tags=tags)
-    with tempfile.TemporaryDirectory() as scratch:
-        client.log_model_artifacts(model.model_id, str(_write(model, frontier, text, Path(scratch))))
+    with temporary_folder() as scratch:
+        client.log_model_artifacts(model.model_id, str(_write(model, frontier, text, scratch)))
     client.finalize_logged_model(model.model_id, "READY")
     _make_name(client, name)
     # The location, not models:/<id>: a database registry looks that up in the process-wide store.

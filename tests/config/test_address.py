@@ -169,4 +169,4 @@ def test_what_only_sounds_like_a_token_is_none() -> None:
     """Names of Transformers' own."""
     args = {"pad_token": "<pad>", "tokenizer_name": "x", "max_new_tokens": "9", "keys": "a"}
     sweep = Sweep.model_validate(sweep_of(task={"type": "script", "path": "a.py", "args": args}))
-    assert sweep.task.args == args  # type: ignore[union-attr]
+    assert sweep.task.args == args

@@ -56,7 +56,12 @@ def test_the_end_of_a_private_ray_is_told_once(
     monkeypatch.setattr(lifeline, "_leave", left.append)
     told: list[UserError] = []
     came = threading.Event()
-    with lifeline.watched(True, lambda error: (told.append(error), came.set())):  # type: ignore[func-returns-value]
+
+    def gone(error: UserError) -> None:
+        told.append(error)
+        came.set()
+
+    with lifeline.watched(True, gone):
         assert came.wait(10)
     assert [error.message for error in told] == [f"Ray on this machine has ended: its {kind} is gone"]
     assert told[0].hint == "the same command goes on where it stopped"

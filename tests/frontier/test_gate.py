@@ -43,8 +43,8 @@ def test_a_stricter_risk_allows_less() -> None:
     loose, strict = (replace(make_frontier(), max_failure_probability=risk) for risk in (0.3, 0.03))
     safe = [gate(frontier, HERE, 1e-5).judged.safe for frontier in (loose, strict)]
     assert None not in safe
-    assert safe[1] < safe[0]  # type: ignore[operator]
-    between = math.sqrt(safe[0] * safe[1])  # type: ignore[operator]
+    assert safe[1] < safe[0]
+    between = math.sqrt(safe[0] * safe[1])
     assert gate(loose, HERE, between).judged.standing is Standing.INSIDE
     assert gate(strict, HERE, between).judged.standing is not Standing.INSIDE
 

@@ -56,7 +56,7 @@ def test_it_loads_and_runs_nothing_whatever_a_sweep_is_called() -> None:
     found = Elements(result_html(findings)).found
     assert {tag for tag, _ in found}.isdisjoint({"script", "style", "link", "iframe", "a"})
     assert not [name for _, attrs in found for name in attrs if name.startswith("on")]
-    assert [attrs["src"][:15] for tag, attrs in found if tag == "img"] == ["data:image/png;"]  # type: ignore[index]
+    assert [attrs["src"][:15] for tag, attrs in found if tag == "img"] == ["data:image/png;"]
 
 
 def test_a_result_without_a_frontier_has_words_instead() -> None:

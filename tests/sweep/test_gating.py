@@ -15,7 +15,8 @@ from stabsearch.errors import UserError
 from stabsearch.frontier import fit
 from stabsearch.frontier.answer import Verdict
 from stabsearch.records import Context
-from stabsearch.sweep.gating import GateResult, find_frontier, gate_training
+from stabsearch.sweep.found_frontier import find_frontier
+from stabsearch.sweep.gating import GateResult, gate_training
 
 SAFE = 1e-5
 

@@ -10,7 +10,8 @@ from gate_samples import write_folder
 from tracking_samples import make_frontier, make_mirror, make_record, make_sweep
 
 from stabsearch.errors import UserError
-from stabsearch.sweep.gating import find_frontier, gate_training
+from stabsearch.sweep.found_frontier import find_frontier
+from stabsearch.sweep.gating import gate_training
 from stabsearch.tracking.stored_frontier import fetch_frontier
 
 if TYPE_CHECKING:
