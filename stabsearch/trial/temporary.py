@@ -28,8 +28,9 @@ def temporary_folder() -> Iterator[Path]:
     remove_abandoned(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     with (folder / f"{LOCK}.part").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        Path(lock.name).rename(folder / LOCK)  # now that it is held: to others it was never free
+        with contextlib.suppress(OSError):  # a file system without locks: nobody else will remove it then
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            Path(lock.name).rename(folder / LOCK)  # now that it is held: to others it was never free
         try:
             yield folder
         finally:
@@ -92,5 +93,5 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if [path.name for path in folder.iterdir()] == [LOCK]:
+    if {path.name for path in folder.iterdir()} <= {LOCK}:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -107,3 +109,18 @@ def test_what_a_killed_trial_left_goes_with_the_next_one(home: Path) -> None:
     record = run_trial(plan(), build_faulty(FaultyTask(notes, ((1, "kill"),))), setup())
     assert record.outcome is Outcome.STABLE
     assert not list(home.glob("stabsearch-*"))
+
+
+def test_a_file_system_without_locks_is_no_hindrance(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left by a process that ends; what a killed one leaves there is nobody's to remove."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with temporary_folder() as folder:
+        (folder / "made").touch()
+        with temporary_folder() as other:
+            assert (folder / "made").exists()
+            assert other != folder
+    assert list(home.iterdir()) == []
