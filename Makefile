@@ -21,7 +21,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not cli"
+	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not browser and not cli"
 
 check: $(VENV)/.installed-dev check-deploy
 	$(BIN)/ruff format --check .
@@ -72,6 +72,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[test]'
+	.ci/install_browser $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test

@@ -1,10 +1,17 @@
 """Settings of every test: no timing limits, since the machine may be busy."""
 
+from __future__ import annotations
+
 import gc
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("stabsearch", deadline=None)
 settings.load_profile("stabsearch")
@@ -30,3 +37,12 @@ def _frozen_modules() -> None:
     """Spare hundreds of tiny trainings, each of which collects garbage first, a look at every module."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, which reaches this machine only; see ``experiments.on_loopback.browser.visit``."""
+    from experiments.on_loopback.browser import chromium
+
+    with chromium() as opened:
+        yield opened
