@@ -22,12 +22,13 @@ def recommend(
     utility: Annotated[
         Literal["cost", "learning_rate", "loss"] | None,
         typer.Option(
-            help="What a safe configuration is chosen by: cheapest precision, highest learning rate, lowest "
-            "training loss; default: highest learning rate, and of near equals the cheapest precision."
+            help="What a safe configuration is chosen by: cheapest precision, highest learning rate, "
+            "lowest loss (on held-out rows, if there are any); default: highest learning rate, and of near "
+            "equals the cheapest precision."
         ),
     ] = None,
     pareto: Annotated[
-        bool, typer.Option("--pareto", help="What risk buys: the best training loss at each risk.")
+        bool, typer.Option("--pareto", help="What risk buys: the best loss at each risk.")
     ] = False,
     form: Annotated[
         Literal["json", "yaml", "python", "flags"] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -54,7 +55,7 @@ def seen_until(record: TrialRecord, horizon: int) -> TrialRecord:
     message = f"finite for {horizon} steps"
     return replace(
         shortened, outcome=Outcome.STABLE, grade=None, cause=None, first_bad_step=None, trace=trace,
-        message=message,
+        message=message, eval_loss=math.nan,
     )  # fmt: skip
 
 

@@ -32,15 +32,21 @@ class Tried:
     recommendation: Recommendation
     """Its settings, and what the posterior says of their risk."""
     loss: float
-    """Mean training loss over the last quarter of the trials' steps, nats per example; mean of its trials."""
+    """On held-out rows at the horizon, where trials were evaluated; else the training loss, a mean over the
+    last quarter of the trials' steps. Mean of its trials, in the units of the task's loss."""
     num_trials: int
     """Trials that survived there."""
     is_safe: bool
     """At or below what ``recommend`` would go up to in this context."""
+    is_evaluated: bool = False
+    """The loss is that on held-out rows."""
 
 
 def tried(records: Sequence[TrialRecord], frontier: Frontier, rules: OutcomeRules) -> list[Tried]:
     """Return the configurations that trials survived, with what they had learned by the shared horizon.
+
+    Losses on held-out rows are not comparable with training losses: where any trial was evaluated, those that
+    were not are left out.
 
     Args:
         records: every finished trial, labelled.
@@ -48,10 +54,13 @@ def tried(records: Sequence[TrialRecord], frontier: Frontier, rules: OutcomeRule
         rules: by which trials are labelled.
     """
     positions = {trials.context: position for position, trials in enumerate(frontier.trials)}
+    ended = at_base_horizon(records, rules)
+    is_evaluated = any(math.isfinite(record.eval_loss) for record in ended)
     losses: dict[tuple[Context, float], list[float]] = {}
-    for record in at_base_horizon(records, rules):
+    for record in ended:
         is_search = record.plan.stage is not Stage.RAMP and record.outcome is Outcome.STABLE
-        if is_search and record.plan.context in positions and math.isfinite(loss := record.trace.tail_loss):
+        loss = record.eval_loss if is_evaluated else record.trace.tail_loss
+        if is_search and record.plan.context in positions and math.isfinite(loss):
             losses.setdefault((record.plan.context, record.plan.learning_rate), []).append(loss)
     span, found = frontier.searched, []
     for (context, learning_rate), seen in losses.items():
@@ -61,7 +70,7 @@ def tried(records: Sequence[TrialRecord], frontier: Frontier, rules: OutcomeRule
         limit = frontier.limits[position]
         best = Recommendation(context, learning_rate, *frontier.failure(position, x))
         is_safe = not isinstance(limit, str) and x <= limit
-        found.append(Tried(best, sum(seen) / len(seen), len(seen), is_safe))
+        found.append(Tried(best, sum(seen) / len(seen), len(seen), is_safe, is_evaluated))
     return found
 
 

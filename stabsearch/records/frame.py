@@ -48,6 +48,7 @@ READERS: dict[str, Callable[[TrialRecord], Any]] = {
     "last_loss": lambda record: next(reversed(_losses(record)), math.nan),
     "max_loss": lambda record: max(_losses(record), default=math.nan),
     "chance_loss": attrgetter("chance_loss"),
+    "eval_loss": attrgetter("eval_loss"),
     "max_recorded_grad_norm": lambda record: max(
         filter(math.isfinite, record.trace.grad_norms), default=math.nan
     ),

@@ -10,10 +10,11 @@ from typing import Any
 from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
 from stabsearch.records.plan import TrialPlan
 
-RECORD_VERSION = 4
-READABLE_VERSIONS = frozenset({1, 2, 3, RECORD_VERSION})
+RECORD_VERSION = 5
+READABLE_VERSIONS = frozenset({1, 2, 3, 4, RECORD_VERSION})
 """Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``. Version 2 knew
-no bundles and no suspect rows, version 3 no further axes and no processes."""
+no bundles and no suspect rows, version 3 no further axes and no processes, version 4 no
+evaluation."""
 MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
 
 
@@ -125,6 +126,9 @@ class TrialRecord:
     trace: StepTrace = field(default_factory=StepTrace)
     chance_loss: float = math.nan
     """Loss of the trivial predictor of the label marginals, nats per example."""
+    eval_loss: float = math.nan
+    """Mean loss on held-out rows at the horizon, as the Trainer evaluates it; NaN: not evaluated, or not a
+    number. Stable trials only."""
     skipped_steps: int = 0
     """fp16 updates that the loss scaler skipped."""
     clipped_share: float = math.nan

@@ -24,8 +24,9 @@ def pareto_text(front: Sequence[Tried], max_risk: float, horizon: int) -> str:
     rows = [HEADS, *(_row(each) for each in front)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    loss = "evaluation loss" if front[0].is_evaluated else "training loss"
     told = (
-        f"{counted(len(front), 'configuration')} that no other one beats in both risk and training loss, "
+        f"{counted(len(front), 'configuration')} that no other one beats in both risk and {loss}, "
         f"within {horizon} steps; ✓: shown to be within the risk of {percent(max_risk)}"
     )
     return "\n".join([told, *lines]) + "\n"
@@ -54,6 +55,7 @@ def pareto_json(front: Sequence[Tried], max_risk: float, horizon: int) -> dict[s
             "probability_low": each.recommendation.probability_low,
             "probability_high": each.recommendation.probability_high,
             "loss": each.loss,
+            "loss_on": "held-out rows" if each.is_evaluated else "training rows",
             "num_trials": each.num_trials,
             "is_safe": each.is_safe,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,3 +40,12 @@ def surroundings_of(workload: Workload) -> AbstractContextManager[None]:
     """
     entered: AbstractContextManager[None] = getattr(workload, "surroundings", nullcontext)()
     return entered
+
+
+def eval_dataset_of(workload: Workload, trainer: Trainer) -> Any:
+    """Return the rows that a Trainer of a workload is evaluated on at its horizon; None: on none.
+
+    A workload that has any has a method ``eval_dataset`` for it.
+    """
+    made = getattr(workload, "eval_dataset", None)
+    return made(trainer) if made is not None else None

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from stabsearch.errors import UserError
 from stabsearch.task.chat import conversations
+from stabsearch.task.held_out import held_out_rows
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.padding import SequencePadding
 from stabsearch.task.rows import Ragged, TaskTable, TokenRows, column, read_rows, texts
@@ -70,6 +71,7 @@ def build(task: CausalLMTask, table: TaskTable | None = None) -> RowWorkload:
         tokenizer=tokenizer,
         collator=SequencePadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForCausalLM, **fields),
+        held_out=held_out_rows(task.data, lambda of: TokenRows(_rows(task, _tokens(task, tokenizer, of)))),
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
 from stabsearch.errors import UserError
+from stabsearch.task.held_out import held_out_rows
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.rows import Ragged, TaskTable, TokenRows, column, read_rows, texts
 from stabsearch.task.special_tokens import config_fields, needed_token
@@ -21,6 +22,7 @@ from stabsearch.task.token_stream import IGNORED, cut, packed, unigram_loss
 from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import PreTrainedTokenizerBase, TrainingArguments
 
     from stabsearch.config import MaskedLMTask
@@ -50,7 +52,7 @@ def build(task: MaskedLMTask, table: TaskTable | None = None) -> RowWorkload:
     """
     tokenizer = load_tokenizer(task)
     needed_token(task, tokenizer, "mask_token", "hides the tokens to be predicted")
-    ids = _rows(task, tokenizer, table or read(task))
+    ids = _rows(task, tokenizer, (table or read(task)).frame)
     maskable_T = ids.flat_T[~np.isin(ids.flat_T, tokenizer.all_special_ids)]
     if not len(maskable_T):
         message = "the texts hold nothing but special tokens: none can be hidden"
@@ -62,12 +64,13 @@ def build(task: MaskedLMTask, table: TaskTable | None = None) -> RowWorkload:
         tokenizer=tokenizer,
         collator=DataCollatorForMaskedLanguageModeling(tokenizer, mlm_probability=task.mlm_probability),
         make_model=model_maker(task, AutoModelForMaskedLM, **config_fields(task, tokenizer)),
+        held_out=held_out_rows(task.data, lambda of: TokenRows({"input_ids": _rows(task, tokenizer, of)})),
     )
 
 
-def _rows(task: MaskedLMTask, tokenizer: PreTrainedTokenizerBase, table: TaskTable) -> Ragged:
+def _rows(task: MaskedLMTask, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame) -> Ragged:
     """Return the tokens of every text or, packed, of blocks that texts follow one another in."""
-    whole = texts(table.frame, task.text, "text")
+    whole = texts(frame, task.text, "text")
     if task.packing:
         made = Ragged.of(tokenizer(whole, return_attention_mask=False, verbose=False)["input_ids"])
         return packed({"input_ids": made}, task.max_length)["input_ids"]

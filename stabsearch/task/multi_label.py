@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from transformers import AutoModelForSequenceClassification
 
 from stabsearch.errors import UserError
+from stabsearch.task.held_out import before, held_out_rows
 from stabsearch.task.labels import LABEL_KEY, as_targets, is_missing, refuse_missing
 from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.padding import TextPadding
-from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
+from stabsearch.task.rows import TaskTable, TokenRows, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.text_classification import text_columns
 from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from stabsearch.config import MultiLabelTask
@@ -80,9 +81,12 @@ def build(task: MultiLabelTask, table: TaskTable | None = None) -> RowWorkload:
     frame = (table or read(task)).frame
     labels = label_sets(frame, task.label)
     tokenizer = load_tokenizer(task)
-    tokens = tokenised_texts(tokenizer, frame, text_columns(task), task.max_length)
+
+    def rows(of: pd.DataFrame, has_NK: NDArray[np.float32]) -> TokenRows:
+        return token_rows(tokenised_texts(tokenizer, of, text_columns(task), task.max_length), has_NK)
+
     return RowWorkload(
-        rows=token_rows(tokens, labels.has_NK),
+        rows=rows(frame, labels.has_NK),
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
         collator=TextPadding(tokenizer),
@@ -92,7 +96,20 @@ def build(task: MultiLabelTask, table: TaskTable | None = None) -> RowWorkload:
             num_labels=labels.num_labels,
             problem_type="multi_label_classification",
         ),
+        held_out=held_out_rows(task.data, lambda of: rows(of, _known(of, frame, task.label, labels))),
     )
+
+
+def _known(
+    held_out: pd.DataFrame, training: pd.DataFrame, label: str | tuple[str, ...], labels: LabelSets
+) -> NDArray[np.float32]:
+    """Return the labels of held-out rows, in the order of the training rows'."""
+    names = (label,) if isinstance(label, str) else label
+    made = label_sets(pd.DataFrame({name: before(held_out, training, name) for name in names}), label)
+    if made.num_labels != labels.num_labels:
+        more = made.num_labels - labels.num_labels
+        raise UserError(f"they have {more} labels that no training row has", "drop the rows that have them")
+    return made.has_NK[: len(held_out)]
 
 
 def label_sets(frame: pd.DataFrame, label: str | tuple[str, ...]) -> LabelSets:

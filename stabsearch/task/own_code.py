@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
+from torch.utils.data import Subset
 from transformers import TrainingArguments, set_seed
 
 from stabsearch.errors import KeyPath, UserError
@@ -40,13 +42,16 @@ class OwnWorkload:
         surroundings: what the process has to look like while that code, and its Trainer, are at work.
         key: part of the sweep that names the code.
         chance_loss: of the trivial predictor, as the user gave it; None: not known.
+        eval_rows: of the Trainer's own held-out rows, how many of the first a trial is evaluated on.
     """
 
     def __init__(
-        self, make: MakeTrainer, surroundings: Surroundings, key: KeyPath, chance_loss: float | None
-    ) -> None:
+        self, make: MakeTrainer, surroundings: Surroundings, key: KeyPath, chance_loss: float | None,
+        eval_rows: int = 0,
+    ) -> None:  # fmt: skip
         self._make, self._surroundings, self._key = make, surroundings, key
         self._chance_loss = math.nan if chance_loss is None else chance_loss
+        self._eval_rows = eval_rows
         self._args: TrainingArguments | None = None
         self._num_rows: int | None = None
         self._trained: dict[int, weakref.ref[torch.Tensor]] = {}
@@ -90,6 +95,13 @@ class OwnWorkload:
         make_quiet(trainer, args)
         self._num_rows = self._length_of(trainer)
         return trainer
+
+    def eval_dataset(self, trainer: Trainer) -> Any:
+        """Return the first of a Trainer's held-out rows, None where it has none or none were asked for."""
+        rows: Any = trainer.eval_dataset
+        if isinstance(rows, dict):  # several, by name
+            rows = next(iter(rows.values()), None)
+        return None if rows is None or not self._eval_rows else _first(rows, self._eval_rows)
 
     def check_repeats(self, trainer: Trainer, model_seed: int) -> None:
         """Raise unless the user's code makes the same weights again from the same seed.
@@ -161,6 +173,14 @@ class OwnWorkload:
             folder = tempfile.gettempdir()
             self._args = TrainingArguments(output_dir=folder, use_cpu=True, report_to="none", max_steps=1)
         return self._args
+
+
+def _first(rows: Any, number: int) -> Any:
+    """Return the first rows of a data set of any kind; of a stream of torch's in a list."""
+    if hasattr(rows, "__len__"):
+        places = range(min(number, len(rows)))
+        return rows.select(places) if hasattr(rows, "select") else Subset(rows, places)
+    return rows.take(number) if hasattr(rows, "take") else list(itertools.islice(rows, number))
 
 
 def _nothing() -> None:

@@ -45,7 +45,7 @@ def build(task: TrainerTask, table: TaskTable | None = None) -> OwnWorkload:
         except (Exception, SystemExit) as error:
             raise _told(task, error) from error
 
-    return OwnWorkload(make, surroundings, KEY, task.chance_loss)
+    return OwnWorkload(make, surroundings, KEY, task.chance_loss, task.eval_rows)
 
 
 def _factory(task: TrainerTask) -> Callable[[TrainingArguments], Any]:

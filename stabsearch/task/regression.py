@@ -12,11 +12,12 @@ import numpy as np
 from transformers import AutoModelForSequenceClassification
 
 from stabsearch.errors import UserError
+from stabsearch.task.held_out import before, held_out_rows
 from stabsearch.task.labels import LABEL_KEY, as_targets, refuse_missing
 from stabsearch.task.list_columns import refuse
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.padding import TextPadding
-from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
+from stabsearch.task.rows import TaskTable, TokenRows, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.text_classification import text_columns
 from stabsearch.task.workload import RowWorkload
 
@@ -59,10 +60,18 @@ def build(task: RegressionTask, table: TaskTable | None = None) -> RowWorkload:
     frame = (table or read(task)).frame
     targets_NK = np.stack([numbers(column(frame, name, "label")) for name in _columns(task)], axis=1)
     tokenizer = load_tokenizer(task)
-    tokens = tokenised_texts(tokenizer, frame, text_columns(task), task.max_length)
-    return RowWorkload(
+
+    def rows(of: pd.DataFrame, of_NK: NDArray[np.float32]) -> TokenRows:
+        tokens = tokenised_texts(tokenizer, of, text_columns(task), task.max_length)
         # one target: a number per row, as Transformers takes it
-        rows=token_rows(tokens, targets_NK if targets_NK.shape[1] > 1 else targets_NK[:, 0]),
+        return token_rows(tokens, of_NK if of_NK.shape[1] > 1 else of_NK[:, 0])
+
+    def held_out(of: pd.DataFrame) -> TokenRows:
+        both = [numbers(before(of, frame, name)) for name in _columns(task)]
+        return rows(of, np.stack(both, axis=1)[: len(of)])
+
+    return RowWorkload(
+        rows=rows(frame, targets_NK),
         chance_loss=float(targets_NK.var(axis=0, dtype=np.float64).mean()),
         tokenizer=tokenizer,
         collator=TextPadding(tokenizer),
@@ -72,6 +81,7 @@ def build(task: RegressionTask, table: TaskTable | None = None) -> RowWorkload:
             num_labels=targets_NK.shape[1],
             problem_type="regression",
         ),
+        held_out=held_out_rows(task.data, held_out),
     )
 
 

@@ -133,7 +133,7 @@ def read_rows(data: LocalData | HubData) -> pd.DataFrame:
         UserError: the file or data set cannot be read, or is empty.
     """
     local = getattr(data, "train", None)
-    frame = _read_file(Path(local)) if local is not None else _read_hub(data)
+    frame = read_file(Path(local), "train") if local is not None else read_hub(data)
     if frame.empty:
         raise UserError("the training data has no rows", key=("task", "data"))
     return frame
@@ -190,7 +190,16 @@ def tokenised_texts(
     return tokenise(tokenizer, firsts, seconds, max_length)
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def read_file(path: Path, name: str) -> pd.DataFrame:
+    """Return a file's rows.
+
+    Args:
+        path: its ending tells the format.
+        name: key of ``task.data`` that it stands at.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     # nothing is converted: the text "007" is not 7, and the text "NA" is not missing
     as_text: dict[str, Any] = {"dtype": str, "keep_default_na": False}
     as_is: dict[str, Any] = {"dtype": False}
@@ -203,7 +212,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         ".arrow": lambda: read_arrow(path),
     }
     reader = readers.get(path.suffix.lower())
-    key = ("task", "data", "train")
+    key = ("task", "data", name)
     if reader is None:
         raise UserError(f"cannot read {path.name}: the ending tells the format", f"use {READABLE}", key=key)
     try:
@@ -218,7 +227,12 @@ def _read_file(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _read_hub(data: Any) -> pd.DataFrame:
+def read_hub(data: Any) -> pd.DataFrame:
+    """Return the rows of a split of a data set on the Hub, or of a folder of the same layout.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
     try:
         import datasets
     except ImportError:

@@ -56,7 +56,11 @@ def build(task: ScriptTask, table: TaskTable | None = None) -> OwnWorkload:
         return _trainer_of(task, args)
 
     return OwnWorkload(
-        make, Surroundings(task.folder or place, place, ("task", "folder")), KEY, task.chance_loss
+        make,
+        Surroundings(task.folder or place, place, ("task", "folder")),
+        KEY,
+        task.chance_loss,
+        task.eval_rows,
     )
 
 

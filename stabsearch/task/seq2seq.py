@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from transformers import AutoModelForSeq2SeqLM
 
 from stabsearch.errors import UserError
+from stabsearch.task.held_out import held_out_rows
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.padding import SequencePadding
 from stabsearch.task.rows import Ragged, TaskTable, TokenRows, column, read_rows, texts
@@ -20,6 +21,7 @@ from stabsearch.task.token_stream import IGNORED, unigram_loss
 from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import PreTrainedTokenizerBase
 
     from stabsearch.config import Seq2SeqTask
@@ -50,18 +52,26 @@ def build(task: Seq2SeqTask, table: TaskTable | None = None) -> RowWorkload:
     """
     frame = (table or read(task)).frame
     tokenizer = load_tokenizer(task)
-    sources = [task.prefix + text for text in texts(frame, task.source, "source")]
-    read_ids = tokenizer(sources, truncation=True, max_length=task.max_length)["input_ids"]
-    labels = Ragged.of(_targets(task, tokenizer, texts(frame, task.target, "target")))
+    rows = _rows(task, tokenizer, frame)
+    labels = rows.columns["labels"]
+    assert isinstance(labels, Ragged), "targets are lists"
     fields = {**config_fields(task, tokenizer), **decoder_fields(task, tokenizer)}
     return RowWorkload(
-        rows=TokenRows({"input_ids": Ragged.of(read_ids), "labels": labels}),
+        rows=rows,
         chance_loss=unigram_loss(labels.flat_T),
         tokenizer=tokenizer,
         # no model: trials share the collator, and each has a model of its own
         collator=SequencePadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForSeq2SeqLM, **fields),
+        held_out=held_out_rows(task.data, lambda of: _rows(task, tokenizer, of)),
     )
+
+
+def _rows(task: Seq2SeqTask, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame) -> TokenRows:
+    sources = [task.prefix + text for text in texts(frame, task.source, "source")]
+    read_ids = tokenizer(sources, truncation=True, max_length=task.max_length)["input_ids"]
+    labels = Ragged.of(_targets(task, tokenizer, texts(frame, task.target, "target")))
+    return TokenRows({"input_ids": Ragged.of(read_ids), "labels": labels})
 
 
 def _targets(task: Seq2SeqTask, tokenizer: PreTrainedTokenizerBase, whole: list[str]) -> list[list[int]]:

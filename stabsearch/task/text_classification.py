@@ -5,17 +5,22 @@ The chance loss is the entropy of the class marginals, nats per text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoModelForSequenceClassification
 
-from stabsearch.task.labels import class_labels
+from stabsearch.task.held_out import before, held_out_rows, refuse_unknown
+from stabsearch.task.labels import ClassLabels, class_labels
 from stabsearch.task.models import load_tokenizer, model_maker
 from stabsearch.task.padding import TextPadding
-from stabsearch.task.rows import TaskTable, column, read_rows, token_rows, tokenised_texts
+from stabsearch.task.rows import TaskTable, TokenRows, column, read_rows, token_rows, tokenised_texts
 from stabsearch.task.workload import RowWorkload
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
     from stabsearch.config import SequenceClassificationTask
     from stabsearch.config.tasks.heads import LabelledTextTask
 
@@ -51,9 +56,15 @@ def build(task: SequenceClassificationTask, table: TaskTable | None = None) -> R
     frame = (table or read(task)).frame
     labels = class_labels(column(frame, task.label, "label"))
     tokenizer = load_tokenizer(task)
-    tokens = tokenised_texts(tokenizer, frame, text_columns(task), task.max_length)
+
+    def rows(of: pd.DataFrame, classes_N: NDArray[np.int64]) -> TokenRows:
+        return token_rows(tokenised_texts(tokenizer, of, text_columns(task), task.max_length), classes_N)
+
+    def held_out(of: pd.DataFrame) -> TokenRows:
+        return rows(of, _known(before(of, frame, task.label), labels)[: len(of)])
+
     return RowWorkload(
-        rows=token_rows(tokens, labels.ids_N),
+        rows=rows(frame, labels.ids_N),
         chance_loss=labels.chance_loss,
         tokenizer=tokenizer,
         collator=TextPadding(tokenizer),
@@ -64,4 +75,12 @@ def build(task: SequenceClassificationTask, table: TaskTable | None = None) -> R
             # said, not guessed: a checkpoint's own kind of problem would choose another loss
             problem_type="single_label_classification",
         ),
+        held_out=held_out_rows(task.data, held_out),
     )
+
+
+def _known(of_both: pd.Series[Any], training: ClassLabels) -> NDArray[np.int64]:
+    """Return the classes of held-out and training rows, as the training rows number them."""
+    made = class_labels(of_both)
+    refuse_unknown(made.names, training.names)
+    return made.ids_N

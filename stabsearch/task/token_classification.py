@@ -12,11 +12,12 @@ import numpy as np
 from transformers import AutoModelForTokenClassification
 
 from stabsearch.errors import UserError
+from stabsearch.task.held_out import before, held_out_rows, refuse_unknown
 from stabsearch.task.labels import LABEL_KEY, ClassLabels, is_missing
 from stabsearch.task.list_columns import flat, is_class_id, lists, refuse
 from stabsearch.task.models import model_maker
 from stabsearch.task.padding import TokenPadding
-from stabsearch.task.rows import Ragged, TaskTable, Tokens, column, read_rows, token_rows
+from stabsearch.task.rows import Ragged, TaskTable, TokenRows, Tokens, column, read_rows, token_rows
 from stabsearch.task.token_stream import IGNORED
 from stabsearch.task.word_tokens import load_word_tokenizer
 from stabsearch.task.workload import RowWorkload
@@ -60,13 +61,33 @@ def build(task: TokenClassificationTask, table: TaskTable | None = None) -> RowW
     if not is_counted_T.any():
         raise UserError(f"no word has a token among the first {task.max_length} of its row",
                         "raise task.max_length", key=("task", "max_length"))  # fmt: skip
+
+    def held_out(of: pd.DataFrame) -> TokenRows:
+        return _known_rows(task, tokenizer, of, frame, classes)
+
     return RowWorkload(
         rows=token_rows(Tokens(ids), labels),
         chance_loss=ClassLabels(labels.flat_T[is_counted_T], classes.names).chance_loss,
         tokenizer=tokenizer,
         collator=TokenPadding(tokenizer, label_pad_token_id=IGNORED),
         make_model=model_maker(task, AutoModelForTokenClassification, num_labels=classes.num_classes),
+        held_out=held_out_rows(task.data, held_out),
     )
+
+
+def _known_rows(
+    task: TokenClassificationTask, tokenizer: PreTrainedTokenizerBase, held_out: pd.DataFrame,
+    training: pd.DataFrame, known: ClassLabels,
+) -> TokenRows:  # fmt: skip
+    """Return held-out rows, their classes as the training rows number them."""
+    words, tags = before(held_out, training, task.text), before(held_out, training, task.label)
+    listed = _words(words)
+    classes = word_classes(tags, lists(tags, "label"), listed)
+    refuse_unknown(classes.names, known.names)
+    end = len(held_out)
+    of_words = _split(classes.ids_N, listed)[:end]
+    ids, labels = _labelled_tokens(tokenizer, listed[:end], of_words, task.max_length)
+    return token_rows(Tokens(ids), labels)
 
 
 def _words(texts: pd.Series[Any]) -> list[list[str]]:

@@ -31,6 +31,8 @@ class RowWorkload:
     collator: Any
     """Rows -> batch."""
     make_model: MakeModel
+    held_out: TokenRows | None = None
+    """What a trial that survived is evaluated on, None: nothing."""
 
     @property
     def num_rows(self) -> int:
@@ -44,6 +46,10 @@ class RowWorkload:
     def collator_for(self, args: TrainingArguments) -> Any:
         """Return the collator of one trial; the shared one, unless it draws random numbers."""
         return self.collator
+
+    def eval_dataset(self, trainer: Trainer) -> TokenRows | None:
+        """Return the rows that a Trainer of this workload is evaluated on, None where there are none."""
+        return self.held_out
 
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
         """Return a Trainer on a fresh model and the shared rows."""

@@ -177,6 +177,7 @@ def _summary(record: TrialRecord) -> dict[str, float]:
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "max_loss": max(losses, default=None),
+        "eval_loss": record.eval_loss,
         "skipped_steps": record.skipped_steps,
         "clipped_share": record.clipped_share,
         "train_s": record.train_s,

@@ -15,6 +15,7 @@ from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
 from stabsearch.task.base import surroundings_of
 from stabsearch.trial.ending import decided, raised
+from stabsearch.trial.evaluating import evaluated
 from stabsearch.trial.live import LiveTrial, set_up
 from stabsearch.trial.machine import machine, worker
 from stabsearch.trial.not_applied import SettingsNotApplied
@@ -91,7 +92,8 @@ class _Trial:
             self.live = set_up(self.plan, workload, self.setup, str(folder))
             check_same_seed(workload, self.plan, self.live.initial_weights)
             self.live.train()
-            return decided(self.record, self.live, workload, self.setup)
+            record = decided(self.record, self.live, workload, self.setup)
+            return evaluated(record, self.live, workload)
 
     def broken(self, error: Exception) -> TrialRecord:
         """Return the record of a trial that raised: what its batch did wrong is asked, once."""

@@ -17,6 +17,7 @@ from stabsearch.frontier.answer import Verdict
 from stabsearch.frontier.conclude import answered_with
 from stabsearch.frontier.preference import Tried, Utility, pareto_front, tried
 from stabsearch.records import Outcome, TrialPlan, TrialRecord
+from stabsearch.report.pareto import pareto_json, pareto_text
 from stabsearch.search.stored import read_study, sweep_in
 from stabsearch.sweep import Prepared, SweepResult, configurations_of, recommend_from
 from stabsearch.testing.records import breaks_above
@@ -175,3 +176,25 @@ def test_without_a_survivor_nothing_is_chosen(stabsearch: Command, tmp_path: Pat
     plain: SweepResult = recommend_from(broken)
     for utility in Utility:
         assert recommend_from(broken, utility=utility).answer == plain.answer
+
+
+def test_losses_on_held_out_rows_count_where_there_are_any(folder: Path) -> None:
+    """They are no losses of training rows: trials without are left out, and it is said which they are."""
+    result = recommend_from(folder)
+    records, frontier = list(result.findings.records), result.findings.frontier
+    evaluated = [
+        replace(record, eval_loss=abs(math.log10(record.plan.learning_rate / BEST)))
+        for record in records
+        if record.outcome is Outcome.STABLE and record.plan.number % 2
+    ]
+    others = [record for record in records if record.plan.number % 2 == 0]
+    found = tried([*evaluated, *others], frontier, result.sweep.outcomes)
+    assert {each.recommendation.learning_rate for each in found} <= {r.plan.learning_rate for r in evaluated}
+    for each in found:
+        assert each.is_evaluated
+        assert each.loss == pytest.approx(abs(math.log10(each.recommendation.learning_rate / BEST)))
+    assert "risk and evaluation loss" in pareto_text(pareto_front(found), 0.1, 120)
+    assert pareto_json(pareto_front(found), 0.1, 120)["front"][0]["loss_on"] == "held-out rows"
+    trained = pareto_front(configurations_of(result))
+    assert "risk and training loss" in pareto_text(trained, 0.1, 120)
+    assert pareto_json(trained, 0.1, 120)["front"][0]["loss_on"] == "training rows"

@@ -297,7 +297,7 @@ BAD = [
     pytest.param(
         TEXTS + "  model: a/b\n  data: {trian: x.tsv}\n",
         "sweep.yaml:6: task.data.trian: unknown key 'trian' "
-        "(known: eval, name, path, revision, split, train)",
+        "(known: eval, eval_rows, eval_split, name, path, revision, split, train)",
         "did you mean 'train'? (1 more problem)",
         id="misspelt data key",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from round_samples import (
@@ -54,6 +55,12 @@ def test_a_bridge_that_broke_within_the_horizon_is_a_failure() -> None:
     within = bridge(0, 1e-3, broke_at=HORIZON)
     assert seen_until(within, HORIZON).outcome is Outcome.NONFINITE
     assert seen_until(replace(within, first_bad_step=None), HORIZON).outcome is Outcome.NONFINITE
+
+
+def test_a_loss_at_a_later_horizon_is_none_at_this_one() -> None:
+    """Held-out rows are looked at once, at the end: a loss after more steps compares with no other."""
+    longer = replace(bridge(0, 1e-3, broke_at=None), eval_loss=0.5)
+    assert math.isnan(seen_until(longer, HORIZON).eval_loss)
 
 
 def test_what_proves_nothing_proves_nothing_at_any_horizon() -> None:

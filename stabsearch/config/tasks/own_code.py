@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat
 
 from stabsearch.config.address import is_secret
 from stabsearch.config.part import Part, Text, wrong
@@ -21,7 +21,18 @@ def _no_tokens(args: dict[str, ScriptArgument]) -> dict[str, ScriptArgument]:
     return args
 
 
-class TrainerTask(Part):
+class OwnCodeTask(Part):
+    """What tasks of the user's own code have in common."""
+
+    chance_loss: PositiveFloat | None = None
+    """Loss of always predicting the most likely, in the units of the loss; default: found out from labels and
+    loss, where that can be done."""
+    eval_rows: NonNegativeInt = 0
+    """First rows of the Trainer's own ``eval_dataset`` that a trial that survived is evaluated on at its
+    horizon; 0: none."""
+
+
+class TrainerTask(OwnCodeTask):
     """A Trainer that the user's own function makes: any subclass, loss, collator and optimizer."""
 
     type: Literal["trainer"]
@@ -31,12 +42,9 @@ class TrainerTask(Part):
     module is looked for beside the sweep file first."""
     folder: Text | None = None
     """Folder that it runs in, and where modules are looked for first; default: that of the sweep file."""
-    chance_loss: PositiveFloat | None = None
-    """Loss of always predicting the most likely, in the units of the loss; default: found out from labels and
-    loss, where that can be done."""
 
 
-class ScriptTask(Part):
+class ScriptTask(OwnCodeTask):
     """A training script as it is: arguments by HfArgumentParser, training by ``Trainer.train()``."""
 
     type: Literal["script"]
@@ -47,6 +55,3 @@ class ScriptTask(Part):
     """Its arguments, without dashes, and without those that the sweep sets."""
     folder: Text | None = None
     """Folder that it runs in, where its relative paths start; default: that of the sweep file."""
-    chance_loss: PositiveFloat | None = None
-    """Loss of always predicting the most likely, in the units of the loss; default: found out from labels and
-    loss, where that can be done."""

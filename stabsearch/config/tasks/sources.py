@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Discriminator, PositiveInt, Tag
+from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag
 
 from stabsearch.config.part import Part, Text
 
@@ -17,16 +17,24 @@ class ModelConfig(Part):
     """Fields of the model's configuration; ``model_type`` (``bert``, ...) names its class."""
 
 
-class LocalData(Part):
+class HeldOut(Part):
+    """How much of the held-out rows is used."""
+
+    eval_rows: NonNegativeInt = 256
+    """Held-out rows, evenly spread over all, that a trial that survived is evaluated on at its horizon; 0:
+    none. ``recommend --pareto`` and ``--utility loss`` go by this loss."""
+
+
+class LocalData(HeldOut):
     """Local files: TSV, CSV, JSONL, Parquet or Arrow, told by their ending."""
 
     train: Text
     """Training rows; a relative path starts at the folder of the sweep file."""
     eval: Text | None = None
-    """Held-out rows, not needed by a sweep."""
+    """Held-out rows, in the same columns; without them trials evaluate nothing."""
 
 
-class HubData(Part):
+class HubData(HeldOut):
     """A data set on the Hugging Face Hub, or a local folder of the same layout."""
 
     path: Text
@@ -35,6 +43,8 @@ class HubData(Part):
     """Configuration of the data set (``sst2``)."""
     split: Text = "train"
     """Split to train on."""
+    eval_split: Text | None = None
+    """Split that holds the held-out rows; without it trials evaluate nothing."""
     revision: Text | None = None
     """Commit of the data set, for a sweep that can be repeated."""
 
@@ -45,7 +55,7 @@ def _data_kind(value: Any) -> str | None:
         return "(local)" if isinstance(value, LocalData) else "(hub)"
     if not isinstance(value, Mapping):
         return None
-    return "(hub)" if value.keys() & {"path", "name", "split", "revision"} else "(local)"
+    return "(hub)" if value.keys() & {"path", "name", "split", "eval_split", "revision"} else "(local)"
 
 
 def _model_kind(value: Any) -> str | None:
