@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils.nodes import Text
 from docutils.writers.html5_polyglot import HTMLTranslator
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -16,7 +17,7 @@ from docs.contents import SECTIONS, START, toctrees
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:
-    from docutils.nodes import math, math_block
+    from docutils.nodes import document, math, math_block
     from sphinx.application import Sphinx
     from sphinx.writers.html5 import HTML5Translator
 
@@ -45,7 +46,10 @@ smartquotes = False  # a quotation is what was typed
 html_theme = "furo"
 html_title = "stabsearch"
 html_extra_path = ["site"]
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
+html_show_search_summary = False  # a page opened as a file may not read others
 html_math_renderer = "mathml"
 
 myst_heading_anchors = 4  # as code hosts make them
@@ -96,6 +100,13 @@ def _keep_colons(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", put_back, priority=NAPOLEON + 1)
 
 
+def _with_dashes(_: Sphinx, tree: document) -> None:
+    """Give lists of parameters a dash: Sphinx writes two hyphens, which only ``smartquotes`` would turn."""
+    for text in list(tree.findall(Text)):
+        if text == " -- ":
+            text.parent.replace(text, Text(" – "))
+
+
 def _visit_formula(self: HTML5Translator, node: math | math_block) -> None:
     """Write a formula as MathML by Docutils; Sphinx's own ways need a script from elsewhere, or LaTeX."""
     self.math_output, self.math_options = "mathml", ""
@@ -105,6 +116,7 @@ def _visit_formula(self: HTML5Translator, node: math | math_block) -> None:
 def setup(app: Sphinx) -> None:
     """Register what Sphinx does not bring: contents, and formulas that a browser draws without a script."""
     app.connect("source-read", _with_contents)
+    app.connect("doctree-read", _with_dashes)
     _keep_colons(app)
     formula = (_visit_formula, HTMLTranslator.depart_math)
     app.add_html_math_renderer("mathml", formula, formula)
