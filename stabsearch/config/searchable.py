@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stabsearch.config.write import in_yaml
+from stabsearch.records.documented import markdown_table
 from stabsearch.records.hyperparameters import HYPERPARAMETERS
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ fixed, under its name in the section `training`, or searched, as a list of value
 combination of values is a context with a frontier of its own. What a trial really ran with is read back \
 from its live Trainer; one that ran with another value is an error that names the argument, not a result.
 
-| hyperparameter | `search.` | legal values | unit | example | Transformers' default | \
-how it takes effect | label |
-| --- | --- | --- | --- | --- | --- | --- | --- |
 """
+COLUMNS = (
+    "hyperparameter", "`search.`", "legal values", "unit", "example", "Transformers' default",
+    "how it takes effect", "label",
+)  # fmt: skip
 
 
 def searchable_page() -> str:
     """Return docs/hyperparameters.md."""
-    return HEAD + "".join(f"| {' | '.join(_cells(row))} |\n" for row in HYPERPARAMETERS.values())
+    return HEAD + markdown_table(COLUMNS, map(_cells, HYPERPARAMETERS.values()))
 
 
 def _cells(row: Hyperparameter) -> tuple[str, ...]:

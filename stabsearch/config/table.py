@@ -1,4 +1,4 @@
-"""All keys of a sweep as a Markdown table, for the README and the docs."""
+"""All keys of a sweep as a page of the docs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ from stabsearch.config.allowed import allowed, in_words
 from stabsearch.config.schema import Node, all_properties, branches, describe, property_at
 from stabsearch.config.write import in_yaml
 from stabsearch.errors import KeyPath, dotted
+from stabsearch.records.documented import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEAD = ("| key | holds | default | what it is |", "| --- | --- | --- | --- |")
+PAGE_HEAD = """\
+# sweep.yaml, every key
+
+Generated from the models by `make docs`; the same text is in `stabsearch schema`.
+
+"""
+HEAD = ("key", "holds", "default", "what it is")
+
+
+def schema_page() -> str:
+    """Return docs/sweep.md."""
+    return PAGE_HEAD + schema_table()
 
 
 def schema_table() -> str:
@@ -20,16 +32,16 @@ def schema_table() -> str:
 
     A key that some types of task have says which; one that they have in common stands there once.
     """
-    return "\n".join([*HEAD, *_rows()]) + "\n"
+    return markdown_table(HEAD, _rows())
 
 
-def _rows() -> Iterator[str]:
+def _rows() -> Iterator[tuple[str, ...]]:
     types_of = _types_of_keys()
     for cells in dict.fromkeys(_cells(key, node) for key, node in all_properties()):
         types = types_of.get(cells, ())
         # what only some types have says so; common keys of all tasks on texts need no list
         only = f"({', '.join(types)}) " if 0 < len(types) <= MOST_TYPES_NAMED else ""
-        yield f"| {' | '.join(_escaped(cell) for cell in (*cells[:3], only + cells[3]))} |"
+        yield *cells[:3], only + cells[3]
 
 
 MOST_TYPES_NAMED = 3  # chosen: a longer list says less than the text itself
@@ -47,10 +59,6 @@ def _types_of_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 def _cells(key: KeyPath, node: Node) -> tuple[str, str, str, str]:
     return f"`{dotted(key)}`", _holds(key, node), _default(key, node), describe(node)
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
 
 
 def _holds(key: KeyPath, node: Node) -> str:

@@ -47,6 +47,7 @@ class Grade(StrEnum):
     """How well a stable trial trained."""
 
     CLEAN = "clean"
+    """Learned as well as gentler trials did, as far as it can be told."""
     DEGRADED = "degraded"
     """Learned, but clearly less than gentler trials did, or with loss spikes."""
     UNTRAINED = "untrained"
@@ -57,23 +58,45 @@ class Cause(StrEnum):
     """What broke a trial, as far as the evidence at hand shows."""
 
     DATA = "data"
+    """Rows, labels or tokens: bad on the initial weights in fp32, where other rows of the batch are not."""
     LOSS_MISMATCH = "loss_mismatch"
+    """The loss does not fit the labels: it is bad although the model's outputs are finite."""
     LEARNING_RATE = "learning_rate"
+    """Too high a learning rate: the step is bad only on weights that the training made."""
     PRECISION_AT_INIT = "precision_at_init"
+    """The precision cannot hold the model: good in fp32 and bad as planned, on the initial weights."""
     PRECISION_AFTER_DRIFT = "precision_after_drift"
+    """Training moved the model out of what the precision can hold: good in fp32 on the very same weights."""
     INITIALISATION = "initialisation"
+    """The initial weights: bad in fp32 before any training, whatever the rows."""
     OPTIMIZER_SETTINGS = "optimizer_settings"
+    """The optimizer's own options, such as epsilon or betas: finite gradients became weights that are not."""
     HARDWARE_OR_NONDETERMINISM = "hardware_or_nondeterminism"
+    """The same step, run again as it was, is not bad again."""
     SETTINGS_NOT_APPLIED = "settings_not_applied"
     """The live trainer did not run with the settings of its plan."""
     UNKNOWN = "unknown"
+    """The evidence at hand names none."""
+
+    @property
+    def is_of_settings(self) -> bool:
+        """True when it is a hyperparameter: a failure with another known cause is no evidence."""
+        return self in _OF_SETTINGS
+
+
+_OF_SETTINGS = frozenset(
+    {Cause.LEARNING_RATE, Cause.PRECISION_AT_INIT, Cause.PRECISION_AFTER_DRIFT, Cause.OPTIMIZER_SETTINGS}
+)
 
 
 class Stage(StrEnum):
     """What a trial was run for."""
 
     CANARY = "canary"
+    """The conservative baseline, first of all: when it fails, the hyperparameters are not to blame."""
     SEARCH = "search"
+    """Looks for the frontier, where it teaches most."""
     CONFIRM = "confirm"
+    """The candidate again, on a fresh seed."""
     RAMP = "ramp"
     """A learning rate that rises over the horizon: says where to look first, and is never evidence."""

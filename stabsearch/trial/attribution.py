@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """Label that losses of Transformers leave out."""
-AGAINST_SETTINGS = frozenset(
-    {Cause.LEARNING_RATE, Cause.PRECISION_AT_INIT, Cause.PRECISION_AFTER_DRIFT, Cause.OPTIMIZER_SETTINGS}
-)
-"""Causes among the hyperparameters: only these are evidence for the frontier."""
 OVERFLOWING_RATE = 1e10  # chosen: Adam moves a weight by about the learning rate; float32 ends at 3e38
 FAULTS = frozenset({Cause.DATA, Cause.LOSS_MISMATCH, Cause.INITIALISATION})
 """Causes that no hyperparameter can cure."""
@@ -153,7 +149,7 @@ def is_from_loss(error: BaseException) -> bool:
 def _outcome(cause: Cause, failure: Outcome) -> Outcome:
     if cause in FAULTS:
         return Outcome.DATA_FAULT
-    return failure if cause in AGAINST_SETTINGS else Outcome.CRASHED
+    return failure if cause.is_of_settings else Outcome.CRASHED
 
 
 class _Replays:

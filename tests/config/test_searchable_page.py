@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stabsearch.config.searchable import searchable_page
 from stabsearch.records.hyperparameters import HYPERPARAMETERS
-
-PAGE = Path(__file__).parent.parent.parent / "docs" / "hyperparameters.md"
-
-
-def test_the_page_is_what_the_table_gives() -> None:
-    """`make docs`, unedited."""
-    assert PAGE.read_text(encoding="utf-8") == searchable_page()
 
 
 def test_every_hyperparameter_has_a_row_of_whole_cells() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import rule_samples_table
 import rule_samples_tokens
 
 from stabsearch.forensics.rules import symptom_of_rule
-from stabsearch.forensics.rules.catalog import BOOKS, all_rules, rules_page
+from stabsearch.forensics.rules.catalog import BOOKS, all_rules
 
 SAMPLES = (
     rule_samples_rows.SAMPLES
@@ -24,7 +23,6 @@ SAMPLES = (
     | rule_samples_batches.SAMPLES
     | rule_samples_settings.SAMPLES
 )
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
@@ -44,11 +42,6 @@ def test_an_id_is_given_once() -> None:
     """A rule may look at facts of several kinds, but two rules never share an id."""
     rules = {(rule.id, rule.title) for book in BOOKS for rule in book.rules}
     assert len(rules) == len({id for id, _ in rules}) == len(all_rules())
-
-
-def test_the_page_of_the_documentation_is_the_one_the_rules_give() -> None:
-    """docs/rules.md is `make docs`, unedited."""
-    assert PAGE.read_text(encoding="utf-8") == rules_page()
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)

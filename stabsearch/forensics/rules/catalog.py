@@ -15,6 +15,7 @@ from stabsearch.forensics.rules.optimizer import OPTIMIZER
 from stabsearch.forensics.rules.source import SOURCE
 from stabsearch.forensics.rules.table import TABLE
 from stabsearch.forensics.rules.tokens import TOKENS
+from stabsearch.records.documented import markdown_table
 
 TABLE_BOOKS = (TABLE, NUMBERS, LISTS)
 """Rules over the table that was read, before anything is made of it."""
@@ -37,6 +38,7 @@ see. An id is never given to another rule.
 
 Generated from the rules by `make docs`.
 """
+COLUMNS = ("id", "what", "severity", "cause", "what you see without the check", "the way out")
 
 
 def all_rules() -> tuple[Rule, ...]:
@@ -52,10 +54,9 @@ def rules_page() -> str:
 
 
 def _section(letter: str, title: str) -> str:
-    rows = [
-        f"| {' | '.join((r.id, r.title, r.severity.value, r.cause.value, r.symptom, r.fix))} |"
-        for r in all_rules()
-        if r.id[5] == letter
-    ]
-    head = ["| id | what | severity | cause | what you see without the check | the way out |"]
-    return "\n".join([f"\n## {title}\n", *head, "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n"
+    rules = [rule for rule in all_rules() if rule.id[5] == letter]
+    return f"\n## {title}\n\n" + markdown_table(COLUMNS, map(_cells, rules))
+
+
+def _cells(rule: Rule) -> tuple[str, ...]:
+    return rule.id, rule.title, rule.severity.value, rule.cause.value, rule.symptom, rule.fix
