@@ -356,7 +356,7 @@ def test_the_note_shows_the_frontier(sweep: Sweep, folder: Path, client: MlflowC
     mirror_all(sweep, folder, [make_record(0)], answer=ANSWER, frontier=frontier, status="KILLED")
     note = runs(client)[0].data.tags["mlflow.note.content"]
     assert "### Frontier" in note
-    assert note.count("| bf16 | 100 | 1 |") == 1
+    assert note.count("bf16 · warmup 100 · clip 1") == 1
 
 
 def test_grades_are_among_the_labels() -> None:
