@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 # "@" would link to a GitHub account, and an address becomes a link by its "://".
-_SPECIAL = re.compile(r"[\\`*{}\[\]<>#!|~&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|^[-+=](?=\s)|(?<=^\d)\.(?=\s)")
+_SPECIAL = re.compile(
+    r"[\\`*{}\[\]<>#!|~&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|^[-+=](?=\s)|(?<=^\d)\.(?=\s)"
+)
 
 
 def inert(text: object) -> str:

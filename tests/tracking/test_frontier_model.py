@@ -113,7 +113,7 @@ def predict(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> C
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("precision", "fp61", "row 1: column 'precision': unknown"),
+        ("precision", "fp61", "row 1: no trials were planned for fp61"),
         ("precision", "fp32", "row 1: no trials were planned for fp32"),
         ("warmup_steps", 50, "row 1: no trials were planned for bf16 · warmup 50"),
         ("learning_rate", math.nan, "row 1: column 'learning_rate': got nan"),
