@@ -13,6 +13,8 @@ _SPECIAL = re.compile(
     r"[\\`*{}\[\]<>#!|~&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|^[-+=](?=\s)|(?<=^\d)\.(?=\s)"
 )
 
+_SPACED = "&ensp; | "  # MLflow's pages leave no room between the columns of a table
+
 
 def inert(text: object) -> str:
     """Return text on one line that shows as it is written: nothing in it is Markdown, HTML or a link.
@@ -30,13 +32,13 @@ def markdown_table(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> str
     """Return a table in Markdown, numbers with three digits, texts inert.
 
     >>> print(markdown_table(("a", "b"), [(1, 0.12345)]))
-    | a | b |
+    | a&ensp; | b |
     | --- | --- |
-    | 1 | 0.123 |
+    | 1&ensp; | 0.123 |
     """
     names = list(columns)
-    cells = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    head, *body = (_SPACED.join(row) for row in [names, *([_cell(value) for value in row] for row in rows)])
+    return "\n".join(f"| {line} |" for line in (head, " | ".join(["---"] * len(names)), *body))
 
 
 def _cell(value: Any) -> str:

@@ -55,7 +55,7 @@ def test_the_answer_names_what_was_searched_and_nothing_else() -> None:
     assert tags["stabsearch.recommended.adam_beta2"] == "0.95"
     assert not any("weight_decay" in name or value == "None" for name, value in tags.items())
     (note,) = sweep_note(Place("1", "r", "s"), answer, None, []).values()
-    assert "| per_device_train_batch_size | 32 |" in note
+    assert "| per_device_train_batch_size&ensp; | 32 |" in note
     assert "None" not in note
 
 

@@ -92,7 +92,7 @@ def test_the_parent_carries_the_answer(sweep: Sweep, folder: Path, client: Mlflo
     assert tags["stabsearch.recommended.learning_rate"] == "0.0012"
     assert tags["stabsearch.recommended.precision"] == "bf16"
     assert "Up to 0.0012 is safe." in tags["mlflow.note.content"]
-    assert "| nonfinite | 1 |" in tags["mlflow.note.content"]
+    assert "| nonfinite&ensp; | 1 |" in tags["mlflow.note.content"]
     assert parent.data.params["search.learning_rate.low"] == "1e-06"
     assert parent.data.params["optim"] == "adamw_torch"
     names = {item.path for item in client.list_artifacts(run_id)}

@@ -50,9 +50,9 @@ def test_a_running_sweep_says_how_far_it_is_and_what_it_would_say_now() -> None:
 
 def test_how_sure_it_is_names_interval_horizon_and_seeds() -> None:
     text = note()
-    assert "| failure probability | 0.05 (0.01 to 0.09) |" in text
-    assert "| measured up to | step 120 of 2,000 |" in text
-    assert "| fresh seeds | 22 of 22 survived, 0 failed |" in text
+    assert "| failure probability&ensp; | 0.05 (0.01 to 0.09) |" in text
+    assert "| measured up to&ensp; | step 120 of 2,000 |" in text
+    assert "| fresh seeds&ensp; | 22 of 22 survived, 0 failed |" in text
 
 
 def test_hostile_texts_are_shown_as_they_are_written() -> None:
@@ -89,8 +89,8 @@ def test_the_saved_view_fits_a_tag_and_colours_settings_by_failure() -> None:
 def test_a_card_names_horizon_data_batch_risk_and_limits() -> None:
     card = model_card(make_sweep(), ANSWER, make_frontier(), [make_record(0)])
     assert "first **120 optimizer steps**" in card
-    assert "| per_device_train_batch_size | 16 |" in card
-    assert "| interval | 90% credible |" in card
-    assert "| risk at the frontier | 0.1 |" in card
+    assert "| per_device_train_batch_size&ensp; | 16 |" in card
+    assert "| interval&ensp; | 90% credible |" in card
+    assert "| risk at the frontier&ensp; | 0.1 |" in card
     assert "- Anything past step 120 of 2,000: nothing is extrapolated." in card
     assert "- bf16 · warmup 100 · clip 1" in card
