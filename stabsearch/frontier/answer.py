@@ -29,6 +29,11 @@ class Verdict(StrEnum):
     """Rows of the data break training whatever the hyperparameters are."""
 
     @property
+    def heading(self) -> str:
+        """Return the verdict as a headline."""
+        return _HEADINGS[self]
+
+    @property
     def exit_code(self) -> ExitCode:
         """Return what ``stabsearch run`` exits with."""
         if self in {Verdict.CONFIRMED, Verdict.UNCONFIRMED}:
@@ -36,6 +41,17 @@ class Verdict(StrEnum):
         # abstaining: candidates broke, not the whole space, so it is no verdict against the space
         is_open = self in {Verdict.NOT_ENOUGH_EVIDENCE, Verdict.ABSTAINED}
         return ExitCode.CANNOT_JUDGE if is_open else ExitCode.AGAINST
+
+
+_HEADINGS = {
+    Verdict.CONFIRMED: "Safe configuration, confirmed",
+    Verdict.UNCONFIRMED: "Safe configuration, not confirmed yet",
+    Verdict.NOTHING_SAFE: "No stable region in this space",
+    Verdict.NOT_ENOUGH_EVIDENCE: "Not enough evidence",
+    Verdict.ABSTAINED: "No candidate survived confirmation",
+    Verdict.CANARY_FAILED: "The gentle baseline broke",
+    Verdict.DATA_FAULT: "The data is at fault",
+}
 
 
 @dataclass(frozen=True)

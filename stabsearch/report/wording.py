@@ -112,15 +112,7 @@ CAUSES = {
 }
 """What each cause is called."""
 
-HEADINGS = {
-    Verdict.CONFIRMED: "Safe configuration, confirmed",
-    Verdict.UNCONFIRMED: "Safe configuration, not confirmed yet",
-    Verdict.NOTHING_SAFE: "No stable region in this space",
-    Verdict.NOT_ENOUGH_EVIDENCE: "Not enough evidence",
-    Verdict.ABSTAINED: "No candidate survived confirmation",
-    Verdict.CANARY_FAILED: "The gentle baseline broke",
-    Verdict.DATA_FAULT: "The data is at fault",
-}
+HEADINGS = {verdict: verdict.heading for verdict in Verdict}
 """The verdict as a headline."""
 
 TONES = {

@@ -90,7 +90,7 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: the folder holds no sweep, or its study cannot be read.
     """
-    url, name = _place(folder)
+    url, name = study_place(folder)
     if not _is_there(folder, url):
         raise _no_sweep(folder)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -129,7 +129,7 @@ def study_name(sweep: str, url: str | None) -> str:
     return STUDY_NAME if url is None else f"{STUDY_NAME}/{sweep}"
 
 
-def _place(folder: Path) -> tuple[str | None, str]:
+def study_place(folder: Path) -> tuple[str | None, str]:
     """Return the study's database, None for the journal file, and its name there."""
     resolved = folder / RESOLVED
     if resolved.exists() and not resolved.is_file():

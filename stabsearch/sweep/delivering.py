@@ -40,7 +40,9 @@ def deliver(folder: Path) -> SweepResult:
         tracker.open()
         found = result.findings
         status = cast("Any", end_in(study))
-        delivery = tracker.close(found.records, result.answer, found.frontier, status)
+        delivery = tracker.close(
+            found.records, result.answer, found.frontier, status, next_step=result.next_step
+        )
     if not delivery.is_complete:
         raise UserError(
             f"{delivery.missing} of {len(found.records)} trials are not in MLflow: {delivery.problem}",

@@ -76,6 +76,13 @@ class SweepResult:
         return self.findings.sweep
 
     @property
+    def next_step(self) -> str:
+        """Return what the reader should do now, in one or two sentences."""
+        from stabsearch.report.wording import next_step
+
+        return next_step(self.sweep, self.answer, self.findings.records)
+
+    @property
     def exit_code(self) -> ExitCode:
         """Return what ``stabsearch run`` exits with."""
         return self.answer.verdict.exit_code

@@ -16,6 +16,7 @@ from stabsearch.config.source import Source
 from stabsearch.config.write import difference
 from stabsearch.driver.interrupts import term_as_interrupt
 from stabsearch.errors import UserError
+from stabsearch.frontier.conclude import conclude
 from stabsearch.frontier.hints import hint_from_json
 from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
@@ -30,10 +31,11 @@ from stabsearch.sweep.prepared import Prepared, check_tracker, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
 from stabsearch.sweep.scratch import scratch
 from stabsearch.sweep.setting_up import trial_driver, trial_setup
-from stabsearch.tracking import make_tracker
+from stabsearch.tracking import Look, make_tracker
 
 if TYPE_CHECKING:
     from stabsearch.driver.packing import Packing
+    from stabsearch.frontier import Answer, Frontier
     from stabsearch.frontier.hints import PriorHint
     from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
@@ -102,6 +104,7 @@ def _run(
         study.keep_end("")
         tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
         tracker.open()
+        tracker.progress(lambda: Look(study.records))
         for finding in prepared.findings:
             view.message(f"{finding.rule}: {finding.message}")
         campaign = _campaign(prepared, study, watch, tracker, view)
@@ -112,7 +115,9 @@ def _run(
         write(result)
         if stopped is None:
             result, stopped = _explained(result, prepared, view, is_new=len(study.records) > num_before)
-        delivery = tracker.close(study.records, result.answer, result.findings.frontier, status)
+        delivery = tracker.close(
+            study.records, result.answer, result.findings.frontier, status, next_step=result.next_step
+        )
         if delivery.problem:
             view.message(
                 f"MLflow: {delivery.problem}; stabsearch report {folder.path} --sync delivers what is missing"
@@ -227,9 +232,14 @@ def _campaign(
 ) -> Campaign:
     from stabsearch.search.campaign import Campaign
 
+    def if_ended(frontier: Frontier) -> Answer:
+        return conclude(study.records, frontier, prepared.terms)
+
     def finished(record: TrialRecord) -> None:
         tracker.record(record)
-        view.finished(record, campaign.frontier())
+        frontier = campaign.frontier()
+        view.finished(record, frontier)
+        tracker.progress(lambda: Look(study.records, if_ended(frontier), frontier))
 
     campaign = Campaign(
         study, prepared.sweep, prepared.resolved.contexts, prepared.stages,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
@@ -36,6 +36,17 @@ class Delivery:
         return self.missing == 0 and not self.problem
 
 
+class Look(NamedTuple):
+    """How far a sweep is."""
+
+    records: Sequence[TrialRecord]
+    """Every trial that has ended."""
+    answer: Answer | None = None
+    """What it would say if it ended now; None: nothing is known yet."""
+    frontier: Frontier | None = None
+    """As it stands now."""
+
+
 class Tracker(Protocol):
     """Shows a sweep to people while it runs; it can be down, slow or wrong and no trial suffers."""
 
@@ -55,12 +66,22 @@ class Tracker(Protocol):
         """Take one finished trial; returns at once and never raises."""
         ...
 
+    def progress(self, look: Callable[[], Look]) -> None:
+        """Show how far the sweep is, from time to time; waits for nothing but ``look``.
+
+        Args:
+            look: says how far it is; called only when it is shown.
+        """
+        ...
+
     def close(
         self,
         records: Sequence[TrialRecord],
         answer: Answer | None,
         frontier: Frontier | None,
         status: RunStatus,
+        *,
+        next_step: str = "",
     ) -> Delivery:
         """Return what arrived, after a bounded time; never raises.
 
@@ -70,5 +91,6 @@ class Tracker(Protocol):
             answer: what the sweep found, None when it did not get that far.
             frontier: the fitted frontier, None when there is none.
             status: how the sweep ended.
+            next_step: what the reader should do now, in one or two sentences.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from stabsearch.tracking.courier import FIRST_PAUSE_S, Courier
 from stabsearch.tracking.environment import REQUEST_TIMEOUT_S
 from stabsearch.tracking.experiment import connect, find_experiment
 from stabsearch.tracking.layout import child_run
+from stabsearch.tracking.model_card import model_card
+from stabsearch.tracking.note import PICTURE
 from stabsearch.tracking.parent import ARTIFACTS, Parent
 from stabsearch.tracking.reason import reason
 from stabsearch.tracking.registry import register_frontier
@@ -27,7 +30,7 @@ from stabsearch.tracking.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mlflow import MlflowClient
@@ -36,10 +39,11 @@ if TYPE_CHECKING:
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
     from stabsearch.records import TrialRecord
-    from stabsearch.tracking.base import RunStatus
+    from stabsearch.tracking.base import Look, RunStatus
 
 FLUSH_S = 60.0  # chosen: 700 trials' worth of a local server's time
 INTERRUPTED_FLUSH_S = 15.0  # chosen: who pressed Ctrl-C wants the prompt back; a resume sends the rest
+PROGRESS_S = 15.0  # chosen: nobody reloads a page more often
 _DATABASE_TIMEOUT_S = 60.0  # chosen: the first contact creates MLflow's tables
 
 
@@ -82,6 +86,7 @@ class MlflowMirror:
         self._uri = store_uri(sweep.tracking.uri, folder)
         self._opened: _Opened | None = None
         self._place = ("", "")
+        self._next_look = -math.inf
         self._delivered: set[int] = set()
         self._courier = Courier(self._forget, first_pause_s)
 
@@ -112,12 +117,23 @@ class MlflowMirror:
         """Take one finished trial; returns at once and never raises."""
         self._courier.send(f"trial {record.plan.number}", partial(self._deliver, record))
 
+    def progress(self, look: Callable[[], Look]) -> None:
+        """Show how far the sweep is, every 15 s at most; waits for nothing but ``look``."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + PROGRESS_S
+        seen = look()
+        self._courier.send("the progress", lambda: self._parent.progress(seen))
+
     def close(
         self,
         records: Sequence[TrialRecord],
         answer: Answer | None,
         frontier: Frontier | None,
         status: RunStatus,
+        *,
+        next_step: str = "",
     ) -> Delivery:
         """Return what arrived, after ``flush_s`` at most (15 s when interrupted); never raises.
 
@@ -128,13 +144,13 @@ class MlflowMirror:
             self.record(record)
         numbers = [record.plan.number for record in records]
         self._courier.send("the trials", lambda: self._place_of_sweep().children.end_strays(numbers))
-        self._courier.send("the answer", lambda: self._parent.describe(answer, frontier, records))
+        self._courier.send("the answer", partial(self._describe, answer, frontier, records, next_step))
         self._courier.send("the end", lambda: self._parent.end(status))
         # After the end, because an artifact store that is down must not leave the run RUNNING.
         for name in ARTIFACTS:
             self._courier.send(name, partial(self._upload, name))
         if frontier is not None and status == "FINISHED":
-            self._courier.send("the frontier model", partial(self._register, frontier))
+            self._courier.send("the frontier model", partial(self._register, answer, frontier, records))
         is_done = self._courier.finish(self._patience(status), self._stall_s)
         return self._delivery(numbers, is_done)
 
@@ -164,6 +180,7 @@ class MlflowMirror:
     def _begin(self) -> None:
         """Make the sweep's run visible before the first trial has ended."""
         self._parent.begin()
+        self._parent.show_view()
 
     @property
     def _parent(self) -> Parent:
@@ -192,10 +209,17 @@ class MlflowMirror:
         self._place_of_sweep().children.deliver(child_run(record, self._sweep.training, self._sweep_id))
         self._delivered.add(record.plan.number)
 
+    def _describe(
+        self, answer: Answer | None, frontier: Frontier | None, records: Sequence[TrialRecord], next_step: str
+    ) -> None:
+        files = {name for name in ARTIFACTS if (self._folder / name).is_file()}
+        files |= {PICTURE} if "frontier.png" in files else set()
+        self._parent.describe(answer, frontier, records, next_step=next_step, files=files)
+
     def _upload(self, name: str) -> None:
         self._parent.upload(self._folder / name)
 
-    def _register(self, frontier: Frontier) -> None:
+    def _register(self, answer: Answer | None, frontier: Frontier, records: Sequence[TrialRecord]) -> None:
         place = self._place_of_sweep()
         register_frontier(
             place.client,
@@ -204,4 +228,6 @@ class MlflowMirror:
             experiment_id=place.experiment_id,
             run_id=place.parent.run_id,
             sweep_id=self._sweep_id,
+            card=model_card(self._sweep, answer, frontier, records),
+            verdict=answer.verdict if answer else None,
         )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from stabsearch.tracking.base import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
     from stabsearch.records import TrialRecord
-    from stabsearch.tracking.base import RunStatus
+    from stabsearch.tracking.base import Look, RunStatus
 
 
 class NullTracker:
@@ -27,12 +27,17 @@ class NullTracker:
     def record(self, record: TrialRecord) -> None:
         """Return: nothing is kept."""
 
+    def progress(self, look: Callable[[], Look]) -> None:
+        """Return: nobody looks."""
+
     def close(
         self,
         records: Sequence[TrialRecord],
         answer: Answer | None,
         frontier: Frontier | None,
         status: RunStatus,
+        *,
+        next_step: str = "",
     ) -> Delivery:
         """Return a delivery of nothing, with nothing missing."""
         return Delivery(delivered=0, missing=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ from mlflow.entities import Param, RunTag
 from stabsearch.config.address import without_password
 from stabsearch.tracking.experiment import tagged_runs
 from stabsearch.tracking.layout import SOURCE_TAG, SWEEP_TAG, UID_TAG, VERSION_TAG, as_text, full_run_params
-from stabsearch.tracking.note import sweep_note
+from stabsearch.tracking.note import PICTURE, Place, sweep_note
+from stabsearch.tracking.picture import write_preview
+from stabsearch.tracking.saved_view import KIND_TAG, saved_view
 from stabsearch.trial.temporary import temporary_folder
 from stabsearch.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlflow import MlflowClient
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
     from stabsearch.records import TrialRecord
+    from stabsearch.tracking.base import Look
 
 ARTIFACTS = (
     "sweep.resolved.yaml", "trials.csv", "trials.parquet", "frontier.json", "frontier.csv",
@@ -49,6 +53,9 @@ class Parent:
 
     def __init__(self, client: MlflowClient, experiment_id: str, sweep: Sweep, sweep_id: str) -> None:
         self._client = client
+        self._experiment_id = experiment_id
+        self._sweep = sweep
+        self._sweep_id = sweep_id
         runs = list(tagged_runs(client, experiment_id, UID_TAG, sweep_id))
         for run in runs[1:]:  # left by a request whose reply was lost
             client.delete_run(run.info.run_id)
@@ -62,11 +69,37 @@ class Parent:
         """Show the run as RUNNING, also when an earlier start of the sweep ended it."""
         self._client.update_run(self.run_id, status="RUNNING")
 
+    def progress(self, seen: Look) -> None:
+        """Show how far the sweep is, and what it would say if it ended now, as a note."""
+        note = sweep_note(
+            self._place(()), seen.answer, seen.frontier, seen.records, budget=self._sweep.budget.trials
+        )
+        self._client.log_batch(self.run_id, tags=[RunTag(*tag) for tag in note.items()], synchronous=True)
+
+    def show_view(self) -> None:
+        """Make the page of runs show this sweep's trials well: columns, filter, charts."""
+        varied = ("precision", "warmup_steps", "max_grad_norm", *self._sweep.search.further)
+        tags = saved_view(self._sweep.name, self._sweep_id, varied, round(time.time() * 1000))
+        stored = self._client.get_experiment(self._experiment_id).tags
+        for key, value in {**KIND_TAG, **tags}.items():
+            if key not in stored:  # people may have changed it
+                self._client.set_experiment_tag(self._experiment_id, key, value)
+
+    def _place(self, files: Iterable[str]) -> Place:
+        return Place(self._experiment_id, self.run_id, self._sweep_id, frozenset(files))
+
     def describe(
-        self, answer: Answer | None, frontier: Frontier | None, records: Sequence[TrialRecord]
+        self,
+        answer: Answer | None,
+        frontier: Frontier | None,
+        records: Sequence[TrialRecord],
+        *,
+        next_step: str = "",
+        files: Iterable[str] = (),
     ) -> None:
-        """Show the answer: verdict and recommended settings as tags, the rest as a note."""
-        wanted = {**answer_tags(answer), **sweep_note(answer, frontier, records)}
+        """Show the answer: verdict and recommended settings as tags, the rest as a note with links."""
+        note = sweep_note(self._place(files), answer, frontier, records, next_step=next_step)
+        wanted = {**answer_tags(answer), **note}
         stored = self._client.get_run(self.run_id).data.tags
         for key in stored:
             if key.startswith(_RECOMMENDED) and key not in wanted:
@@ -78,17 +111,25 @@ class Parent:
         """Show a file of the sweep's, if there is one; the sweep's own goes out without passwords."""
         if not path.is_file():
             return
-        if path.suffix != ".yaml":
-            self._client.log_artifact(self.run_id, str(path))
-            return
         with temporary_folder() as scratch:
-            copy = scratch / path.name
-            copy.write_text(without_password(path.read_text(encoding="utf-8")), encoding="utf-8")
-            self._client.log_artifact(self.run_id, str(copy))
+            for shown in _shown(path, scratch):
+                self._client.log_artifact(self.run_id, str(shown))
 
     def end(self, status: str) -> None:
         """Give the run its final status, now."""
         self._client.set_terminated(self.run_id, status)
+
+
+def _shown(path: Path, scratch: Path) -> list[Path]:
+    """Return what is uploaded of a file: a copy without passwords, a picture also in small, or the file."""
+    if path.suffix == ".yaml":
+        copy = scratch / path.name
+        copy.write_text(without_password(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return [copy]
+    if path.name == "frontier.png":
+        write_preview(path, scratch / PICTURE)
+        return [path, scratch / PICTURE]
+    return [path]
 
 
 def _tags(sweep_id: str) -> dict[str, str]:

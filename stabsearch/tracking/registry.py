@@ -10,20 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow.pyfunc
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
+from stabsearch.frontier.answer import Verdict
 from stabsearch.records.hyperparameters import HYPERPARAMETERS, Hyperparameter, of_role
+from stabsearch.tracking.bundle import write_bundle
 from stabsearch.tracking.layout import SWEEP_TAG
 from stabsearch.trial.temporary import temporary_folder
-from stabsearch.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
+CONFIRMED_ALIAS = "confirmed"
+
 _DIGEST_TAG = "stabsearch.frontier_sha256"
+_VERDICT_TAG = "stabsearch.verdict"
+_MAX_EXAMPLES = 5  # chosen: what a page shows without scrolling
+_ARTIFACTS = {"frontier": "frontier.json", "numbers": "numbers.zip"}
 _CODE = Path(__file__).with_name("frontier_model.py")
 _OUTPUTS = Schema(
     [
@@ -41,8 +50,12 @@ def register_frontier(
     experiment_id: str,
     run_id: str,
     sweep_id: str,
+    card: str = "",
+    verdict: Verdict | None = None,
 ) -> None:
     """Make ``models:/<name>`` predict with this frontier; the same one twice is one version.
+
+    ``models:/<name>@confirmed`` is the newest version whose configuration fresh seeds confirmed.
 
     Args:
         client: of the store, and of its registry.
@@ -51,25 +64,39 @@ def register_frontier(
         experiment_id: where the model is logged.
         run_id: run of the sweep.
         sweep_id: identity of the sweep.
+        card: what the model may claim, in Markdown.
+        verdict: of the sweep; None where there is none.
     """
     text = json.dumps(frontier, sort_keys=True)
     tags = {_DIGEST_TAG: hashlib.sha256(text.encode()).hexdigest(), SWEEP_TAG: sweep_id}
-    if _is_registered(client, name, tags):
-        return
-    model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, tags=tags)
-    with temporary_folder() as scratch:
-        client.log_model_artifacts(model.model_id, str(_write(model, frontier, text, scratch)))
-    client.finalize_logged_model(model.model_id, "READY")
-    _make_name(client, name)
-    # The location, not models:/<id>: a database registry looks that up in the process-wide store.
-    client.create_model_version(
-        name, model.artifact_location, run_id, tags, await_creation_for=0, model_id=model.model_id
-    )
+    shown = tags | ({_VERDICT_TAG: verdict.value} if verdict else {})
+    found = _registered(client, name, tags)
+    if found is None:
+        model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, tags=tags)
+        with temporary_folder() as scratch:
+            client.log_model_artifacts(model.model_id, str(_write(model, frontier, text, scratch)))
+        client.finalize_logged_model(model.model_id, "READY")
+        _make_name(client, name)
+        # The location, not models:/<id>: a database registry looks that up in the process-wide store.
+        found = client.create_model_version(
+            name, model.artifact_location, run_id, tags, await_creation_for=0, model_id=model.model_id
+        ).version
+    _describe(client, name, found, card, shown)
 
 
-def _is_registered(client: MlflowClient, name: str, tags: dict[str, str]) -> bool:
+def _registered(client: MlflowClient, name: str, tags: dict[str, str]) -> str | None:
     versions = client.search_model_versions(f"name = '{name}'")
-    return any(tags.items() <= version.tags.items() for version in versions)
+    return next((each.version for each in versions if tags.items() <= each.tags.items()), None)
+
+
+def _describe(client: MlflowClient, name: str, version: str, card: str, tags: Mapping[str, str]) -> None:
+    """Put the card on the version and on the model: people open either."""
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    client.update_model_version(name, version, card)
+    client.update_registered_model(name, card)
+    if tags.get(_VERDICT_TAG) == Verdict.CONFIRMED:
+        client.set_registered_model_alias(name, CONFIRMED_ALIAS, version)
 
 
 def _make_name(client: MlflowClient, name: str) -> None:
@@ -93,17 +120,32 @@ def _column(row: Hyperparameter) -> ColSpec:
     return ColSpec(DataType.long if row.is_whole else DataType.double, row.name)
 
 
+def _example(frontier: dict[str, Any], inputs: Schema) -> pd.DataFrame:
+    """Return configurations to try the model with: every context, at its frontier or the lowest rate."""
+    lowest = frontier["learning_rate_range"][0]
+    rows = [
+        {**context, "learning_rate": context["lr_safe"] or lowest}
+        for context in frontier["contexts"][:_MAX_EXAMPLES]
+    ]
+    return pd.DataFrame(rows, columns=inputs.input_names())
+
+
 def _write(model: LoggedModel, frontier: dict[str, Any], text: str, scratch: Path) -> Path:
-    """Return the folder of the model's files: code, frontier, requirements, signature."""
+    """Return the folder of the model's files: code, numbers, frontier, requirements, signature, example."""
+    inputs = inputs_of(frontier)
+    write_bundle(scratch / "numbers.zip")
     (scratch / "frontier.json").write_text(text, encoding="utf-8")
     folder = scratch / "model"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow asks for an example of the input; the schema says it all
+        warnings.simplefilter(
+            "ignore"
+        )  # MLflow warns that whole numbers have no missing value: nor have these
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(_CODE),
-            artifacts={"frontier": str(scratch / "frontier.json")},
-            signature=ModelSignature(inputs_of(frontier), _OUTPUTS),
+            artifacts={name: str(scratch / file) for name, file in _ARTIFACTS.items()},
+            signature=ModelSignature(inputs, _OUTPUTS),
+            input_example=_example(frontier, inputs),
             pip_requirements=requirements(),
             mlflow_model=Model(model_id=model.model_id),
         )
@@ -111,6 +153,5 @@ def _write(model: LoggedModel, frontier: dict[str, Any], text: str, scratch: Pat
 
 
 def requirements() -> list[str]:
-    """Return what the model needs to load, at the versions it was made with."""
-    libraries = [f"{library}=={version(library)}" for library in ("mlflow", "numpy", "pandas", "scipy")]
-    return [f"stabsearch=={__version__}", *libraries]
+    """Return what the model needs to load, at the versions it was made with; stabsearch is not among it."""
+    return [f"{library}=={version(library)}" for library in ("mlflow", "numpy", "pandas", "scipy")]

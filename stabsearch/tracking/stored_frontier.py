@@ -18,9 +18,9 @@ from stabsearch.tracking.store import refuse_unusable, store_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_MODEL = re.compile(r"models:/([^/@]{1,200})(?:/([0-9]{1,9}|latest)|@([\w-]{1,200}))")
+_MODEL = re.compile(r"models:/([^/@]{1,200})(?:/([0-9]{1,9}|latest)|@([\w-]{1,200}))?")
 _RUN = re.compile(r"(?:runs:/)?([0-9a-f]{32})")
-_HOW = "name a run id, or models:/NAME-frontier/VERSION; --tracking-uri says in which store"
+_HOW = "name a run id, or models:/NAME-frontier[/VERSION]; --tracking-uri says in which store"
 _FILES = ("frontier.json", "sweep.resolved.yaml")
 
 
@@ -35,7 +35,8 @@ def fetch_frontier(name: str, uri: str, folder: Path) -> None:
     Nothing of the model is run. Of a model whose run is gone only the frontier comes.
 
     Args:
-        name: id of the sweep's run, or ``models:/<sweep>-frontier/<version>``, ``latest`` or ``@alias``.
+        name: id of the sweep's run, or ``models:/<sweep>-frontier``, the newest version, or one with
+            ``/<version>``, ``/latest`` or ``@alias``.
         uri: address of the store; the password's place may hold the name of its variable.
         folder: where the files go.
 
@@ -71,7 +72,7 @@ def _from_model(client: MlflowClient, found: re.Match[str], uri: str, folder: Pa
     name, version, alias = found.groups()
     if alias:
         model = client.get_model_version_by_alias(name, alias)
-    elif version == "latest":
+    elif version in {None, "latest"}:
         versions = client.search_model_versions(f"name = '{name}'") if "'" not in name else []
         if not versions:
             raise UserError(f"no registered model is called {name}", _HOW)

@@ -14,7 +14,7 @@ from stabsearch.frontier.answer import Answer, Recommendation, Verdict
 from stabsearch.records import Context
 from stabsearch.records.hyperparameters import FURTHER
 from stabsearch.tracking.layout import child_run
-from stabsearch.tracking.note import sweep_note
+from stabsearch.tracking.note import Place, sweep_note
 from stabsearch.tracking.parent import answer_tags, sweep_params
 from stabsearch.tracking.registry import inputs_of
 
@@ -54,8 +54,8 @@ def test_the_answer_names_what_was_searched_and_nothing_else() -> None:
     tags = answer_tags(answer)
     assert tags["stabsearch.recommended.adam_beta2"] == "0.95"
     assert not any("weight_decay" in name or value == "None" for name, value in tags.items())
-    (note,) = sweep_note(answer, None, []).values()
-    assert "| per_device_train_batch_size | 32 |" in note
+    (note,) = sweep_note(Place("1", "r", "s"), answer, None, []).values()
+    assert "| per_device_train_batch_size&ensp; | 32 |" in note
     assert "None" not in note
 
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import mlflow.pyfunc
 import pandas as pd
 import pytest
-from tracking_samples import SWEEP_ID, make_frontier, make_mirror, make_record
+from mlflow.exceptions import MlflowException
+from tracking_samples import SWEEP_ID, make_frontier, make_mirror, make_record, make_sweep
 
+from stabsearch.frontier.answer import Answer, Verdict
 from stabsearch.tracking.mlflow_mirror import MlflowMirror
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlflow import MlflowClient
@@ -22,13 +30,25 @@ if TYPE_CHECKING:
 
 LOAD = """
 import json, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[3:]:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Absent())
 import mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/quick-frontier/1")
 configs = pandas.DataFrame(json.loads(sys.argv[2]))
 heavy = [name for name in ("torch", "transformers", "ray", "optuna") if name in sys.modules]
-print(json.dumps([heavy, model.predict(configs).to_dict("list")]))
+home = sys.modules["stabsearch"].__file__
+print(json.dumps([heavy, home, model.predict(configs).to_dict("list")]))
 """
+CONFIGS = [
+    {"learning_rate": rate, "warmup_steps": 100, "max_grad_norm": 1.0, "precision": "bf16"}
+    for rate in (1e-4, 1e-1)
+]
 
 
 def close(sweep: Sweep, folder: Path, scale: float = 1.0) -> None:
@@ -38,18 +58,22 @@ def close(sweep: Sweep, folder: Path, scale: float = 1.0) -> None:
     assert delivery.is_complete
 
 
-def test_the_registered_frontier_predicts_in_another_process(sweep: Sweep, folder: Path) -> None:
-    """``models:/<sweep>-frontier`` loads without torch and predicts what the frontier predicts."""
+def test_the_registered_frontier_predicts_where_nothing_of_ours_is_installed(
+    sweep: Sweep, folder: Path, tmp_path: Path
+) -> None:
+    """``models:/<sweep>-frontier`` brings along what it needs, and predicts what the frontier predicts."""
     close(sweep, folder)
-    configs = [
-        {"learning_rate": rate, "warmup_steps": 100, "max_grad_norm": 1, "precision": "bf16"}
-        for rate in (1e-4, 1e-1)
-    ]
-    command = [sys.executable, "-c", LOAD, f"sqlite:///{folder}/mlflow.db", json.dumps(configs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    heavy, predicted = json.loads(done.stdout.splitlines()[-1])
-    expected = make_frontier(confidence=0.9).predict(pd.DataFrame(configs)).to_dict("list")
+    absent = ("torch", "transformers", "accelerate", "ray", "optuna", "matplotlib", "pyarrow.parquet")
+    command = [sys.executable, "-c", LOAD, f"sqlite:///{folder}/mlflow.db", json.dumps(CONFIGS), *absent]
+    # An editable install is a file that adds to the path when Python starts: without site there is none.
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    alone = {"PYTHONPATH": ":".join(packages), "PATH": os.environ["PATH"]}
+    command.insert(1, "-S")
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=alone)
+    heavy, home, predicted = json.loads(done.stdout.splitlines()[-1])
+    expected = make_frontier(confidence=0.9).predict(pd.DataFrame(CONFIGS)).to_dict("list")
     assert heavy == []
+    assert "numbers.zip" in home
     assert list(predicted) == ["failure_probability", "probability_low", "probability_high"]
     for column, values in expected.items():
         assert predicted[column] == pytest.approx(values)
@@ -73,3 +97,58 @@ def test_an_interrupted_sweep_registers_nothing(sweep: Sweep, folder: Path, clie
     mirror.open()
     mirror.close([make_record(0)], None, make_frontier(), "KILLED")
     assert client.search_model_versions("name = 'quick-frontier'") == []
+
+
+@pytest.fixture(scope="module")
+def predict(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Callable[[pd.DataFrame], Any]:
+    """What the registered model says of a table."""
+    home = tmp_path_factory.mktemp("model")
+    shutil.copy(empty_database, home / "mlflow.db")
+    close(make_sweep(), home)
+    (model,) = home.rglob("MLmodel")
+    loaded: Callable[[pd.DataFrame], Any] = mlflow.pyfunc.load_model(str(model.parent)).predict
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("precision", "fp61", "row 1: no trials were planned for fp61"),
+        ("precision", "fp32", "row 1: no trials were planned for fp32"),
+        ("warmup_steps", 50, "row 1: no trials were planned for bf16 · warmup 50"),
+        ("learning_rate", math.nan, "row 1: column 'learning_rate': got nan"),
+        ("learning_rate", -1.0, "row 1: column 'learning_rate': got -1"),
+        ("learning_rate", "fast", "learning_rate"),
+    ],
+)
+def test_a_configuration_that_cannot_be_judged_is_refused_by_its_row(
+    predict: Callable[[pd.DataFrame], Any], column: str, value: object, said: str
+) -> None:
+    """With the status of a bad request, so that a server says it too."""
+    rows = [CONFIGS[0], {**CONFIGS[0], column: value}]
+    with pytest.raises(MlflowException, match=re.escape(said)) as refused:
+        predict(pd.DataFrame(rows))
+    assert refused.value.error_code in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
+
+
+def test_a_table_without_a_column_is_refused_by_its_name(predict: Callable[[pd.DataFrame], Any]) -> None:
+    with pytest.raises(MlflowException, match="precision"):
+        predict(pd.DataFrame(CONFIGS).drop(columns="precision"))
+
+
+def test_no_configurations_are_no_predictions_and_other_columns_are_ignored(
+    predict: Callable[[pd.DataFrame], Any],
+) -> None:
+    table = pd.DataFrame(CONFIGS)
+    assert len(predict(table.iloc[:0])) == 0
+    assert predict(table.assign(owner="ada")).equals(predict(table))
+
+
+def test_a_version_says_what_it_may_claim(sweep: Sweep, folder: Path, client: MlflowClient) -> None:
+    """On its page and on the model's; the one that fresh seeds confirmed has an alias."""
+    answer = Answer(Verdict.CONFIRMED, "Use it.", None, None, 120, 2000)
+    make_mirror(sweep, folder).close([make_record(0)], answer, make_frontier(), "FINISHED")
+    version = client.get_model_version_by_alias("quick-frontier", "confirmed")
+    assert "first **120 optimizer steps**" in version.description
+    assert client.get_registered_model("quick-frontier").description == version.description
+    assert version.tags["stabsearch.verdict"] == "confirmed"

@@ -92,7 +92,7 @@ def test_the_parent_carries_the_answer(sweep: Sweep, folder: Path, client: Mlflo
     assert tags["stabsearch.recommended.learning_rate"] == "0.0012"
     assert tags["stabsearch.recommended.precision"] == "bf16"
     assert "Up to 0.0012 is safe." in tags["mlflow.note.content"]
-    assert "| nonfinite | 1 |" in tags["mlflow.note.content"]
+    assert "| nonfinite&ensp; | 1 |" in tags["mlflow.note.content"]
     assert parent.data.params["search.learning_rate.low"] == "1e-06"
     assert parent.data.params["optim"] == "adamw_torch"
     names = {item.path for item in client.list_artifacts(run_id)}
@@ -356,7 +356,7 @@ def test_the_note_shows_the_frontier(sweep: Sweep, folder: Path, client: MlflowC
     mirror_all(sweep, folder, [make_record(0)], answer=ANSWER, frontier=frontier, status="KILLED")
     note = runs(client)[0].data.tags["mlflow.note.content"]
     assert "### Frontier" in note
-    assert note.count("| bf16 | 100 | 1 |") == 1
+    assert note.count("bf16 · warmup 100 · clip 1") == 1
 
 
 def test_grades_are_among_the_labels() -> None:
