@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from rich.table import Table
 from rich.text import Text
 
-from stabsearch.records import Outcome, Stage, TrialPlan, TrialRecord
+from stabsearch.records import Grade, Outcome, Stage, TrialPlan, TrialRecord
 from stabsearch.records.progress import Progress
 from stabsearch.report.wording import NONE, duration, ended, planned_rate, rate
 
-COMPACT_WIDTH = 72  # below it, a context is written as in a trial's name
 BLANK = Text("")
 GAP = 2
 LEAST_CONTEXT = 7
@@ -41,27 +40,41 @@ def trial_table(
 ) -> Table:
     """Return running trials, then those that ended last, a line each.
 
+    Where the window is too narrow for whole contexts, they are written as in a trial's name.
+
     Args:
         running: those that are shown.
         num_running: how many there are.
         last: the latest first.
         width: columns of the terminal.
     """
-    is_compact = width < COMPACT_WIDTH
-    rows = [(*_settings(each.plan, is_compact), *_standing(each)) for each in running]
+    for head, is_compact in (("learning rate", False), ("lr", False), ("lr", True)):
+        heads = ("trial", head, "context", "step", "loss", "")
+        rows = _rows(running, num_running, last, is_compact)
+        if sum(_widths(rows, heads)) + GAP * (len(heads) - 1) <= width:
+            break
+    return _table(rows, heads, width)
+
+
+def _rows(
+    running: Sequence[Running], num_running: int, last: Sequence[TrialRecord], is_compact: bool
+) -> list[tuple[Text, ...]]:
+    rows: list[tuple[Text, ...]] = [(*_settings(each.plan, is_compact), *_standing(each)) for each in running]
     if num_running > len(running):
         more = f"… {num_running - len(running):,} {'more' if running else 'running'}"
         rows.append((BLANK, BLANK, Text(more, style="dim"), BLANK, BLANK, BLANK))
-    rows += [(*_settings(record.plan, is_compact), *_ending(record)) for record in last]
-    return _table(
-        rows, ("trial", "lr" if is_compact else "learning rate", "context", "step", "loss", ""), width
-    )
+    rows += [(*_settings(record.plan, is_compact), *_ending(record, is_compact)) for record in last]
+    return rows
+
+
+def _widths(rows: Sequence[tuple[Text, ...]], heads: Sequence[str]) -> list[int]:
+    return [max([len(head), *(row[i].cell_len for row in rows)]) for i, head in enumerate(heads)]
 
 
 def _table(rows: Sequence[tuple[Text, ...]], heads: Sequence[str], width: int) -> Table:
     """Return the rows; where the window is narrow, it is the contexts that are cut."""
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    widths = [max([len(head), *(row[i].cell_len for row in rows)]) for i, head in enumerate(heads)]
+    widths = _widths(rows, heads)
     place = list(heads).index("context")
     room = width - sum(widths) + widths[place] - GAP * (len(widths) - 1)
     widths[place] = max(min(widths[place], room), LEAST_CONTEXT)
@@ -139,22 +152,23 @@ def _standing(running: Running) -> tuple[Text, Text, Text]:
     )
 
 
-def _ending(record: TrialRecord) -> tuple[Text, Text, Text]:
+def _ending(record: TrialRecord, is_compact: bool) -> tuple[Text, Text, Text]:
     """Return the step at which it ended, its last loss, and how it ended."""
     losses = record.trace.losses
     step = record.steps if record.first_bad_step is None else record.first_bad_step
     return (
         Text(f"{step}/{record.plan.horizon}", "dim"),
         Text(loss_text(losses[-1]) if losses else NONE, "dim"),
-        _outcome(record),
+        _outcome(record, is_compact),
     )
 
 
-def _outcome(record: TrialRecord) -> Text:
+def _outcome(record: TrialRecord, is_compact: bool) -> Text:
     if record.plan.stage is Stage.RAMP:
         return Text(f"– ramp, {ended(record)}", "dim")
     if record.outcome is Outcome.STABLE:
-        return Text(f"✓ {ended(record)}", "green")
+        is_graded = is_compact and record.grade not in {None, Grade.CLEAN}
+        return Text(f"✓ {record.grade if is_graded else ended(record)}", "green")
     return (
         Text(f"✗ {ended(record)}", "red")
         if record.outcome.is_failure

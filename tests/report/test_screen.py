@@ -13,7 +13,7 @@ from rich.console import Console
 
 from stabsearch.frontier.answer import Verdict
 from stabsearch.frontier.stopping import mean_error
-from stabsearch.records import Outcome, TrialRecord
+from stabsearch.records import Grade, Outcome, TrialRecord
 from stabsearch.records.progress import Progress
 from stabsearch.report.course import Course
 from stabsearch.report.findings import Findings
@@ -174,6 +174,18 @@ def test_hostile_texts_neither_steer_the_terminal_nor_are_read_as_markup() -> No
     assert "red]漢字" in text
     assert max(map(cell_len, lines)) <= 80
     assert len(lines) < 24
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(100, "1.0e-3  bf16 · warmup 100 · clip 1  120/120"), (60, "1.0e-3  bf16 w100 c1  120/120")],
+)
+def test_a_context_is_named_whole_as_long_as_its_short_name_fits(width: int, shown: str) -> None:
+    """What tells contexts apart stands last, and must not be cut."""
+    course = Course(make_sweep(), (), lambda: 0.0)
+    course.finished(make_trial(0, grade=Grade.UNTRAINED))
+    (line,) = [line for line in lines_of(course.screen(), width) if "untrained" in line]
+    assert shown in line
 
 
 def test_many_trials_make_a_picture_no_dearer() -> None:
