@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from stabsearch.trial.accumulation import LossReference
 from stabsearch.trial.forms import GuardForm
+from stabsearch.trial.gauge import Gauge
+from stabsearch.trial.guard import GuardLog
 from stabsearch.trial.instrument import Guard
 
 WARMUP_ROUNDS = 5
@@ -168,6 +171,16 @@ def _rows(size: Size) -> list[dict[str, torch.Tensor]]:
     ]
 
 
+def look_us() -> float:
+    """Return the microseconds that it takes to read, beside a trial, how far it is: once a second."""
+    gauge, log = Gauge(), GuardLog()
+    for _ in range(1000):
+        log.micro_loss(1.0)
+        log.update(1.0, 1e-3)
+    gauge.show(0, log)
+    return min(timeit.repeat(gauge.read, number=10_000, repeat=5)) * 1e6 / 10_000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -180,6 +193,7 @@ def main() -> None:
     torch.set_num_threads(1)
     name = torch.cuda.get_device_name() if asked.device == "cuda" else "1 thread"
     print(f"torch {torch.__version__}, {name}; milliseconds per step, and ratio to the stock step")
+    print(f"a look at a running trial, once a second and beside it: {look_us():.1f} us")
     for size in SIZES[asked.device][: asked.sizes]:
         seconds = measured(size, asked.device)
         print(f"{size}, {size.rounds - WARMUP_ROUNDS} rounds")

@@ -26,12 +26,11 @@ def resume(setting: Setting, folder: Path) -> dict[str, Any]:
 
     before = memory_bytes()
     clock = _Clock()
-    study = open_study(setting.prepared(folder), setting, folder, Stopwatch())
+    prepared = setting.prepared(folder)
+    study = open_study(prepared, setting, folder, Stopwatch())
     opened = clock.lap()
     unfinished = len(study.unfinished())
-    campaign = campaign_of(
-        setting.prepared(folder), study, Stopwatch(), PlainView(setting.trials), lambda: 0.0
-    )
+    campaign = campaign_of(prepared, study, Stopwatch(), PlainView(prepared.sweep), lambda: 0.0)
     has_work = campaign.has_work()
     first = clock.lap()
     return {

@@ -111,7 +111,7 @@ def simulate(
 
     cluster = VirtualCluster(world, setting.slots, watch, sample)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        view = PlainView(setting.trials, stream=nowhere)
+        view = PlainView(prepared.sweep, nowhere)
         campaign = campaign_of(prepared, study, watch, view, cluster.clock)
         cluster.run(campaign)
     found.records, found.starts = study.records, cluster.starts
@@ -145,9 +145,8 @@ def campaign_of(
     """Return the campaign on a study, wired as ``stabsearch run`` does it."""
 
     def finished(record: TrialRecord) -> None:
-        frontier = campaign.frontier()
         with watch.section("view"):
-            view.finished(record, frontier)
+            view.finished(record)
 
     campaign = MeasuredCampaign(
         study, prepared.sweep, prepared.resolved.contexts, prepared.stages,

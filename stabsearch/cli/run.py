@@ -12,9 +12,11 @@ from stabsearch.cli.arguments import AsJson, Overrides, SweepFile
 from stabsearch.cli.output import print_json, show_result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from stabsearch.config import Sweep
+    from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
     from stabsearch.search.folder import Resume
 
@@ -42,10 +44,10 @@ def run(
         return
     from stabsearch.sweep import run_sweep
 
-    def view_for(loaded: Sweep, num_done: int) -> View:
+    def view_for(loaded: Sweep, records: Sequence[TrialRecord]) -> View:
         from stabsearch.report.views import view_for as suited
 
-        return suited(loaded, is_quiet=quiet, num_done=num_done)
+        return suited(loaded, is_quiet=quiet, records=records)
 
     command = shlex.join(["stabsearch", *sys.argv[1:]])
     result = run_sweep(sweep, overrides=given, resume=resume, view_for=view_for, command=command)

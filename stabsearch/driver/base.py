@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stabsearch.records import TrialPlan, TrialRecord
+    from stabsearch.records.progress import Progress
     from stabsearch.task.base import Workload
     from stabsearch.trial.setup import TrialSetup
 
@@ -41,6 +42,10 @@ class Worker(Protocol):
         Raises:
             WorkerLost: there is none.
         """
+        ...
+
+    def progress(self) -> list[Progress]:
+        """Return how far the trial at hand is, as far as that is known; called by other threads."""
         ...
 
     def warm_up(self) -> None:

@@ -11,21 +11,25 @@ from stabsearch.errors import UserError
 if TYPE_CHECKING:
     from stabsearch.config.model import Budget, Resources
     from stabsearch.driver.base import Driver, WorkOrder
+    from stabsearch.driver.telling import OnProgress
 
 
-def make_driver(budget: Budget, resources: Resources, order: WorkOrder) -> Driver:
+def make_driver(
+    budget: Budget, resources: Resources, order: WorkOrder, on_progress: OnProgress | None = None
+) -> Driver:
     """Return the driver that ``resources`` names; Ray is imported only if it is the one.
 
     Args:
         budget: how many trials at a time are allowed.
         resources: what one trial takes, and where.
         order: what every worker needs.
+        on_progress: told how far running trials are; None: nobody looks, and nothing is sent.
 
     Raises:
         UserError: the address is one that Ray Tune cannot work through.
     """
     if resources.driver == "inline":
-        return InlineDriver(order)
+        return InlineDriver(order, on_progress)
     if resources.address.startswith("ray://"):
         raise UserError("Ray's client cannot run a sweep: Ray Tune would move to it, away from the study",
                         f"stabsearch submit SWEEP --address {resources.address} runs all of it there; on a "
@@ -40,4 +44,5 @@ def make_driver(budget: Budget, resources: Resources, order: WorkOrder) -> Drive
         cpus_per_trial=resources.cpus_taken,
         gpus_per_trial=resources.gpus_per_trial,
         concurrency=None if concurrency == "auto" else concurrency,
+        on_progress=on_progress,
     )

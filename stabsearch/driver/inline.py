@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
+from stabsearch.driver.base import TrialSource, Worker, WorkerLost, WorkOrder
+from stabsearch.driver.telling import OnProgress, telling
 from stabsearch.driver.worker import make_worker
 
 
@@ -10,21 +11,30 @@ class InlineDriver:
     """Runs trials here; those of several processes in processes of their own.
 
     A trial that hangs cannot be ended from inside its own process.
+
+    Args:
+        order: what every worker needs.
+        on_progress: told how far the running trial is; None: nobody looks.
     """
 
-    def __init__(self, order: WorkOrder) -> None:
-        self._order = order
+    def __init__(self, order: WorkOrder, on_progress: OnProgress | None = None) -> None:
+        self._order, self._on_progress = order, on_progress
 
     def run(self, source: TrialSource) -> None:
         """Run every plan of the source, in order."""
         worker = make_worker(self._order)
         try:
-            while (plan := source.next_plan()) is not None:
-                try:
-                    record = worker.work(plan)
-                except WorkerLost as lost:
-                    source.lost(plan, str(lost))
-                else:
-                    source.finished(record)
+            with telling(worker.progress, self._on_progress):
+                _run(worker, source)
         finally:
             worker.close()
+
+
+def _run(worker: Worker, source: TrialSource) -> None:
+    while (plan := source.next_plan()) is not None:
+        try:
+            record = worker.work(plan)
+        except WorkerLost as lost:
+            source.lost(plan, str(lost))
+        else:
+            source.finished(record)

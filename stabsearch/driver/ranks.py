@@ -11,7 +11,9 @@ from pathlib import Path
 from stabsearch.driver.base import WorkerLost, WorkOrder
 from stabsearch.driver.child import Child, same_modules, speaking
 from stabsearch.driver.environment import worker_variables
+from stabsearch.driver.telling import Slate
 from stabsearch.records import TrialPlan, TrialRecord
+from stabsearch.records.progress import Progress
 from stabsearch.trial.temporary import temporary_folder
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -56,6 +58,11 @@ class RankGroup:
             self.close()
         return record
 
+    def progress(self) -> list[Progress]:
+        """Return how far the trial at hand is, as the first of its processes left it."""
+        scratch = self._scratch
+        return slate_in(scratch).read() if scratch else []
+
     def warm_up(self) -> None:
         """Start the processes."""
         self._wake()
@@ -78,7 +85,7 @@ class RankGroup:
             variables = _variables(index, number, self._order.setup.num_threads, folder)
             self._ranks += (Child.started(index, variables, MODULE),)
         for rank in self._ranks:
-            rank.send((self._order, folder / "meeting"))
+            rank.send((self._order, folder))
 
     def _answer(self, deadline: float) -> tuple[TrialRecord, bool]:
         """Return the record, and whether a process raised."""
@@ -103,6 +110,11 @@ class RankGroup:
             for rank in heard:
                 rank.answer()
                 silent.remove(rank)
+
+
+def slate_in(scratch: Path) -> Slate:
+    """Return where the first of the processes that share a folder leaves how far it is."""
+    return Slate(scratch / "progress")
 
 
 def _variables(index: int, number: int, num_threads: int, scratch: Path) -> dict[str, str]:

@@ -18,18 +18,20 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from stabsearch.driver.base import TrialSource, WorkerLost, WorkOrder
+from stabsearch.driver.board import Board
 from stabsearch.driver.connection import started
 from stabsearch.driver.feed import Feed, Halted, NewestFirst, Watch
 from stabsearch.driver.interrupts import Interrupts, kept_handlers
 from stabsearch.driver.lifeline import watched
 from stabsearch.driver.room import no_room, slots, wait_for_room
+from stabsearch.driver.telling import OnProgress
 from stabsearch.driver.worker import make_worker
 from stabsearch.records.record import plan_from_json
 
@@ -46,13 +48,14 @@ class RayTuneDriver:
         address: ``local`` for a private Ray on this machine, or a cluster's address.
         cpus_per_trial, gpus_per_trial: resources of one trial.
         concurrency: trials at a time; None: as many as the resources hold.
+        on_progress: told how far running trials are; None: nobody looks.
     """
 
     def __init__(
         self, order: WorkOrder, *, address: str = "local", cpus_per_trial: float = 1.0,
-        gpus_per_trial: float = 0.0, concurrency: int | None = None,
+        gpus_per_trial: float = 0.0, concurrency: int | None = None, on_progress: OnProgress | None = None,
     ) -> None:  # fmt: skip
-        self._order = order
+        self._order, self._on_progress = order, on_progress
         self._address = address
         self._resources = {"cpu": cpus_per_trial, **({"gpu": gpus_per_trial} if gpus_per_trial else {})}
         self._concurrency = concurrency
@@ -79,19 +82,21 @@ class RayTuneDriver:
 
     def _fit(self, feed: Feed, folder: Path) -> bool:
         """Return whether Tune went on to the end of what the source had."""
-        try:
-            self._tuner(feed, folder).fit()
-            feed.leave_if_asked()
-        except Halted:
-            return feed.is_over
+        board = Board(feed.slots) if self._on_progress else None
+        with board.read_for(feed, self._on_progress) if board and self._on_progress else nullcontext():
+            try:
+                self._tuner(feed, folder, board).fit()
+                feed.leave_if_asked()
+            except Halted:
+                return feed.is_over
         return True
 
-    def _tuner(self, feed: Feed, folder: Path) -> tune.Tuner:
+    def _tuner(self, feed: Feed, folder: Path, board: Board | None) -> tune.Tuner:
         idle_s = max(IDLE_S, feed.slots / ASKS_PER_S)
         with warnings.catch_warnings():
             # nobody writes to what is sent: models are copies of it
             warnings.filterwarnings("ignore", "Zero-copy tensor serialization")
-            trainable = tune.with_parameters(_Worker, order=self._order, idle_s=idle_s)
+            trainable = tune.with_parameters(_Worker, order=self._order, idle_s=idle_s, board=board)
         return tune.Tuner(
             tune.with_resources(trainable, self._resources),
             tune_config=tune.TuneConfig(
@@ -117,8 +122,9 @@ class RayTuneDriver:
 class _Worker(tune.Trainable):  # type: ignore[misc]
     """A warm process: the workload stays, the plan changes."""
 
-    def setup(self, config: dict[str, Any], order: WorkOrder, idle_s: float) -> None:
+    def setup(self, config: dict[str, Any], order: WorkOrder, idle_s: float, board: Board | None) -> None:
         self._order, self._idle_s, self._worker = order, idle_s, make_worker(order)
+        self._telling = board.telling_from(self._worker) if board else None
 
     def step(self) -> dict[str, Any]:
         if self.config["plan"] is None:
@@ -135,6 +141,8 @@ class _Worker(tune.Trainable):  # type: ignore[misc]
         return {"done": True, "record": record.to_json()}
 
     def cleanup(self) -> None:
+        if self._telling:
+            self._telling.stop()
         self._worker.close()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

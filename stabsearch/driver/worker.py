@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from stabsearch.driver.base import Worker, WorkOrder
 from stabsearch.driver.ranks import RankGroup
+from stabsearch.trial.gauge import Gauge
 
 if TYPE_CHECKING:
     from stabsearch.records import TrialPlan, TrialRecord
+    from stabsearch.records.progress import Progress
     from stabsearch.task.base import Workload
 
 _warm: dict[str, tuple[Any, Workload]] = {}
@@ -27,11 +29,15 @@ class ThisProcess:
     """Runs trials here."""
 
     def __init__(self, order: WorkOrder) -> None:
-        self._order = order
+        self._order, self._gauge = order, Gauge()
 
     def work(self, plan: TrialPlan) -> TrialRecord:
         """Return the record of a trial run in this process."""
-        return work(plan, self._order)
+        return work(plan, self._order, self._gauge)
+
+    def progress(self) -> list[Progress]:
+        """Return how far the trial at hand is."""
+        return self._gauge.read()
 
     def warm_up(self) -> None:
         """Build the workload."""
@@ -42,11 +48,11 @@ class ThisProcess:
         """Keep the workload: it lives as long as the process."""
 
 
-def work(plan: TrialPlan, order: WorkOrder) -> TrialRecord:
-    """Return the record of a trial run in this process."""
+def work(plan: TrialPlan, order: WorkOrder, gauge: Gauge | None = None) -> TrialRecord:
+    """Return the record of a trial run in this process; the gauge shows meanwhile how far it is."""
     from stabsearch.trial.run import run_trial_of
 
-    return run_trial_of(plan, lambda: workload(order), order.setup)
+    return run_trial_of(plan, lambda: workload(order), order.setup, gauge)
 
 
 def workload(order: WorkOrder) -> Workload:

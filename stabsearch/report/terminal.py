@@ -12,13 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stabsearch.frontier.effects import Effect
-from stabsearch.records import Context
-from stabsearch.report.bars import frontier_bar
 from stabsearch.report.beside import beside, multiplied_text
 from stabsearch.report.disk import bytes_below, size_text
 from stabsearch.report.findings import ContextRow, Findings
+from stabsearch.report.frontier_text import USUAL_WIDTH, frontier_table
 from stabsearch.report.knobs import direction, effect_sentence, fold, fold_interval, setting
-from stabsearch.report.remarks import FLAG, extrapolated_text, non_monotone_text, verdict_words
+from stabsearch.report.remarks import extrapolated_text, non_monotone_text, verdict_words
 from stabsearch.report.wording import (
     HEADINGS,
     NONE,
@@ -34,7 +33,6 @@ from stabsearch.report.wording import (
 )
 
 STYLES = {"good": "bold green", "fair": "bold yellow", "open": "bold blue", "bad": "bold red"}
-BAR_WIDTH = 16  # chosen: the table then fits 80 columns with the longest usual context
 
 
 def print_summary(findings: Findings, folder: Path, stream: TextIO) -> None:
@@ -47,21 +45,23 @@ def print_summary(findings: Findings, folder: Path, stream: TextIO) -> None:
     """
     console = Console(file=stream, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
-        console.print(summary(findings, folder))
+        console.print(summary(findings, folder, console.width))
     else:
         stream.write("\n".join(summary_lines(findings, folder)) + "\n")
 
 
-def summary(findings: Findings, folder: Path) -> RenderableType:
-    """Return the end of a run for a terminal of at least 80 columns."""
+def summary(findings: Findings, folder: Path, width: int = USUAL_WIDTH) -> RenderableType:
+    """Return the end of a run for a terminal so many columns wide."""
     answer = findings.answer
+    best = answer.recommendation.context if answer.recommendation else None
     tone = TONES[answer.verdict]
     parts: list[RenderableType] = [
         Text(f"{SYMBOLS[tone]} {HEADINGS[answer.verdict]}", style=STYLES[tone]),
         Text(printable(answer.sentence)),
     ]
     if findings.rows:
-        parts.append(Padding(frontier_table(findings.rows, _range(findings)), (1, 0)))
+        table = frontier_table(findings.rows, _range(findings), width=width, best=best)
+        parts.append(Padding(table, (1, 0)))
     else:
         parts.append(Text(""))
     if findings.frontier.effects:
@@ -116,72 +116,6 @@ def _range(findings: Findings) -> tuple[float, float]:
 def _files(findings: Findings, folder: Path) -> str:
     names = ["report.html", *(["recommended.json"] if findings.answer.recommendation else []), "trials.csv"]
     return f"{folder}/ ({size_text(bytes_below(folder))}): {', '.join(names)}"
-
-
-def frontier_table(
-    rows: tuple[ContextRow, ...], rate_range: tuple[float, float], max_rows: int | None = None
-) -> RenderableType:
-    """Return the frontier as a table with one bar per context.
-
-    Args:
-        rows: the contexts.
-        rate_range: lowest and highest learning rate, the two ends of each bar.
-        max_rows: contexts beyond it are counted in one line, and each has one line; None shows all, also
-            labels that need two.
-    """
-    shown = rows[:max_rows]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("context", no_wrap=max_rows is not None, overflow="ellipsis")
-    table.add_column(_range_head(rate_range), no_wrap=True, min_width=BAR_WIDTH)
-    for name in ("frontier", "trials", "failed"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    labels = short_labels([row.context for row in rows])
-    for row in shown:
-        label = labels[row.context]
-        table.add_row(label, _bar(row, rate_range), _safe(row), str(row.num_trials), _failed(row))
-    hidden = len(rows) - len(shown)
-    more = Text(f"… and {counted(hidden, 'more context')}", style="dim")
-    return Group(table, more) if hidden else table
-
-
-def short_labels(contexts: Sequence[Context]) -> dict[Context, str]:
-    """Return the label of each context; where more than usual is searched, without what all have in common.
-
-    >>> list(short_labels([Context("bf16", 0, 1.0, 0.1), Context("fp32", 0, 1.0, 0.1)]).values())
-    ['bf16', 'fp32']
-    """
-    values = {name: {context.settings.get(name) for context in contexts} for name in Context._fields}
-    apart = [name for name, found in values.items() if len(found) > 1]
-    if not apart or not any(context.further for context in contexts):
-        return {context: context.label for context in contexts}
-    return {context: context.label_of(apart) for context in contexts}
-
-
-def _range_head(rate_range: tuple[float, float]) -> Text:
-    low, high = (f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") for value in rate_range)
-    return Text(low + high.rjust(BAR_WIDTH - len(low)))
-
-
-def _bar(row: ContextRow, rate_range: tuple[float, float]) -> Text:
-    bar = Text(frontier_bar(row, rate_range, BAR_WIDTH), style="dim")
-    bar.highlight_regex("━+", "not dim cyan")
-    bar.highlight_regex("◆", "not dim bold green")
-    return bar
-
-
-def _failed(row: ContextRow) -> str:
-    return f"{FLAG} {row.num_failed}" if row.is_non_monotone else str(row.num_failed)
-
-
-def _safe(row: ContextRow) -> Text:
-    match row.verdict:
-        case "not_enough_evidence":
-            return Text("?", style="dim")
-        case "no_stable_region":
-            return Text("none", style="red")
-        case "stable_to_top":
-            return Text(f"≥ {rate(row.lr_safe)}", style="green")
-    return Text(rate(row.lr_safe), style="bold")
 
 
 def summary_lines(findings: Findings, folder: Path) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from stabsearch.frontier import Frontier
     from stabsearch.records import TrialRecord
     from stabsearch.report.findings import Findings
     from stabsearch.sweep.disk import DiskUse
@@ -124,12 +125,17 @@ def result_of(
     """
     from stabsearch.report.findings import Findings
 
-    hints = hints_of(prepared.sweep, prepared.hints, records)
-    frontier = fitted(prepared.sweep, prepared.resolved.contexts, records, hints)
-    answer = conclude(records, frontier, prepared.terms)
+    frontier, answer = answer_of(prepared, records)
     answer = replace(answer, ended=_why_ended(run_as or prepared, records))
     findings = Findings.of(prepared.sweep, records, frontier, answer, command=command, versions=versions)
     return SweepResult(findings, trials_frame(records), frontier.table, None, folder).answered(answer)
+
+
+def answer_of(prepared: Prepared, records: Sequence[TrialRecord]) -> tuple[Frontier, Answer]:
+    """Return the frontier that the records of a sweep show, and the answer that they allow."""
+    hints = hints_of(prepared.sweep, prepared.hints, records)
+    frontier = fitted(prepared.sweep, prepared.resolved.contexts, records, hints)
+    return frontier, conclude(records, frontier, prepared.terms)
 
 
 def _why_ended(prepared: Prepared, records: Sequence[TrialRecord]) -> str:

@@ -16,7 +16,6 @@ from stabsearch.config.source import Source
 from stabsearch.config.write import difference
 from stabsearch.driver.interrupts import term_as_interrupt
 from stabsearch.errors import UserError
-from stabsearch.frontier.conclude import conclude
 from stabsearch.frontier.hints import hint_from_json
 from stabsearch.search.campaign import hints_of
 from stabsearch.search.folder import Resume, SweepFolder
@@ -26,25 +25,26 @@ from stabsearch.search.stored import study_name
 from stabsearch.sweep.diagnosing import explain, worst_trial
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis, write_diagnosis
 from stabsearch.sweep.disk import DiskWatch, full_disk_is_said
+from stabsearch.sweep.onlooker import onlooker, told_of
 from stabsearch.sweep.packing import packing_of
 from stabsearch.sweep.prepared import Prepared, check_tracker, checked, placed
 from stabsearch.sweep.result import SweepResult, installed_versions, result_of, write
 from stabsearch.sweep.scratch import scratch
 from stabsearch.sweep.setting_up import trial_driver, trial_setup
-from stabsearch.tracking import Look, make_tracker
+from stabsearch.tracking import make_tracker
 
 if TYPE_CHECKING:
     from stabsearch.driver.packing import Packing
-    from stabsearch.frontier import Answer, Frontier
     from stabsearch.frontier.hints import PriorHint
     from stabsearch.records import TrialRecord
     from stabsearch.report.views import View
     from stabsearch.search.campaign import Campaign
     from stabsearch.search.study import SweepStudy
+    from stabsearch.sweep.onlooker import Onlooker
     from stabsearch.tracking import Tracker
 
-ViewFor = Callable[[Sweep, int], "View"]
-"""Sweep and number of trials already done -> what is shown while it runs."""
+ViewFor = Callable[[Sweep, Sequence["TrialRecord"]], "View"]
+"""Sweep and its trials that have ended before -> what is shown while it runs."""
 
 
 def run_sweep(
@@ -96,7 +96,7 @@ def _run(
     study = _open_study(prepared, folder.path)
     _check_same(study, prepared)
     versions = installed_versions()
-    with view_for(prepared.sweep, len(study.records)) as view:
+    with view_for(prepared.sweep, study.records) as view:
         prepared = replace(prepared, packing=_packed(prepared, study, view))
         prepared = replace(prepared, hints=_known(prepared, study))
         folder.write_resolved()
@@ -104,12 +104,12 @@ def _run(
         study.keep_end("")
         tracker = make_tracker(prepared.sweep, study.sweep_id, folder.path)
         tracker.open()
-        tracker.progress(lambda: Look(study.records))
         for finding in prepared.findings:
             view.message(f"{finding.rule}: {finding.message}")
-        campaign = _campaign(prepared, study, watch, tracker, view)
         num_before = len(study.records)
-        status, stopped = _driven(prepared, campaign)
+        with onlooker(prepared, told_of(prepared, view, tracker), view.message) as looking:
+            campaign = _campaign(prepared, study, watch, tracker, view, looking)
+            status, stopped = _driven(prepared, campaign, view)
         study.keep_end(status)
         result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
         write(result)
@@ -161,11 +161,12 @@ def _check_same(study: SweepStudy, prepared: Prepared) -> None:
                         "choose another name, or set it back", key=("name",))  # fmt: skip
 
 
-def _driven(prepared: Prepared, campaign: Campaign) -> tuple[Any, BaseException | None]:
+def _driven(prepared: Prepared, campaign: Campaign, view: View) -> tuple[Any, BaseException | None]:
     """Run what is left; return how it ended, and what to raise once everything is written."""
     try:
         if campaign.has_work():
-            trial_driver(prepared).run(campaign)
+            on_progress = view.progress if view.is_watched else None
+            trial_driver(prepared, on_progress=on_progress).run(campaign)
     except BaseException as stop:  # noqa: BLE001 - raised once everything is written
         return "KILLED" if isinstance(stop, KeyboardInterrupt) else "FAILED", stop
     return ("FAILED", campaign.problem) if campaign.problem else ("FINISHED", None)
@@ -228,27 +229,26 @@ def _packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None
 
 
 def _campaign(
-    prepared: Prepared, study: SweepStudy, watch: DiskWatch, tracker: Tracker, view: View
-) -> Campaign:
+    prepared: Prepared, study: SweepStudy, watch: DiskWatch, tracker: Tracker, view: View,
+    looking: Onlooker | None = None,
+) -> Campaign:  # fmt: skip
     from stabsearch.search.campaign import Campaign
-
-    def if_ended(frontier: Frontier) -> Answer:
-        return conclude(study.records, frontier, prepared.terms)
 
     def finished(record: TrialRecord) -> None:
         tracker.record(record)
-        frontier = campaign.frontier()
-        view.finished(record, frontier)
-        tracker.progress(lambda: Look(study.records, if_ended(frontier), frontier))
+        view.finished(record)
+        if looking:
+            looking.see(study.records)
 
-    campaign = Campaign(
+    if looking:
+        looking.see(study.records)
+    return Campaign(
         study, prepared.sweep, prepared.resolved.contexts, prepared.stages,
         on_started=view.started, on_finished=finished, lack=watch.problem, hints=prepared.hints,
     )  # fmt: skip
-    return campaign
 
 
-def _nothing_shown(_: Sweep, __: int) -> View:
+def _nothing_shown(*_: object) -> View:
     from stabsearch.report.views import QuietView
 
     return QuietView()

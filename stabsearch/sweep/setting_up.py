@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stabsearch.driver.base import Driver, WorkOrder
+    from stabsearch.driver.telling import OnProgress
     from stabsearch.sweep.prepared import Prepared
 
 BAD_BATCHES = "bad_batches"
@@ -48,9 +49,17 @@ def work_order(prepared: Prepared, *, keeps_bundles: bool = True) -> WorkOrder:
     return WorkOrder(sweep.task, setup, sweep.budget.trial_timeout, build, sweep.peft)
 
 
-def trial_driver(prepared: Prepared, *, keeps_bundles: bool = True) -> Driver:
-    """Return the driver that ``resources`` names, with everything its workers need."""
+def trial_driver(
+    prepared: Prepared, *, keeps_bundles: bool = True, on_progress: OnProgress | None = None
+) -> Driver:
+    """Return the driver that ``resources`` names, with everything its workers need.
+
+    Args:
+        prepared: the sweep.
+        keeps_bundles: whether trials leave their first bad batch.
+        on_progress: told how far running trials are; None: nobody looks.
+    """
     from stabsearch.driver.factory import make_driver
 
     order = work_order(prepared, keeps_bundles=keeps_bundles)
-    return make_driver(prepared.sweep.budget, prepared.resources, order)
+    return make_driver(prepared.sweep.budget, prepared.resources, order, on_progress)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
@@ -50,6 +50,9 @@ class Look(NamedTuple):
 class Tracker(Protocol):
     """Shows a sweep to people while it runs; it can be down, slow or wrong and no trial suffers."""
 
+    is_watched: bool
+    """False: nothing is shown, and nothing need be worked out for it."""
+
     def check(self) -> None:
         """Return when the tracker named in the sweep answers, or need not; one short attempt.
 
@@ -66,12 +69,8 @@ class Tracker(Protocol):
         """Take one finished trial; returns at once and never raises."""
         ...
 
-    def progress(self, look: Callable[[], Look]) -> None:
-        """Show how far the sweep is, from time to time; waits for nothing but ``look``.
-
-        Args:
-            look: says how far it is; called only when it is shown.
-        """
+    def progress(self, look: Look) -> None:
+        """Show how far the sweep is, from time to time; returns at once and never raises."""
         ...
 
     def close(

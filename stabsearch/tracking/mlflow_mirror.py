@@ -30,7 +30,7 @@ from stabsearch.tracking.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlflow import MlflowClient
@@ -69,6 +69,8 @@ class MlflowMirror:
         first_pause_s: seconds until something that failed is tried again, doubling.
     """
 
+    is_watched = True
+
     def __init__(
         self,
         sweep: Sweep,
@@ -87,6 +89,7 @@ class MlflowMirror:
         self._opened: _Opened | None = None
         self._place = ("", "")
         self._next_look = -math.inf
+        self._look: Look | None = None
         self._delivered: set[int] = set()
         self._courier = Courier(self._forget, first_pause_s)
 
@@ -117,14 +120,20 @@ class MlflowMirror:
         """Take one finished trial; returns at once and never raises."""
         self._courier.send(f"trial {record.plan.number}", partial(self._deliver, record))
 
-    def progress(self, look: Callable[[], Look]) -> None:
-        """Show how far the sweep is, every 15 s at most; waits for nothing but ``look``."""
+    def progress(self, look: Look) -> None:
+        """Show how far the sweep is, every 15 s at most; waits for nothing."""
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + PROGRESS_S
-        seen = look()
-        self._courier.send("the progress", lambda: self._parent.progress(seen))
+        is_waiting, self._look = self._look is not None, look
+        if not is_waiting:  # else the step that waits shows the latest
+            self._courier.send("the progress", self._show_progress)
+
+    def _show_progress(self) -> None:
+        if self._look is not None:
+            self._parent.progress(self._look)
+            self._look = None
 
     def close(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stabsearch.tracking.base import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stabsearch.frontier import Frontier
     from stabsearch.frontier.answer import Answer
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class NullTracker:
     """Takes everything and shows nothing (``tracking.uri: none``)."""
 
+    is_watched = False
+
     def check(self) -> None:
         """Return: there is nothing to reach."""
 
@@ -27,7 +29,7 @@ class NullTracker:
     def record(self, record: TrialRecord) -> None:
         """Return: nothing is kept."""
 
-    def progress(self, look: Callable[[], Look]) -> None:
+    def progress(self, look: Look) -> None:
         """Return: nobody looks."""
 
     def close(

@@ -26,6 +26,7 @@ from stabsearch.trial.ranks import Ranks
 
 if TYPE_CHECKING:
     from stabsearch.task.base import Workload
+    from stabsearch.trial.gauge import Gauge
     from stabsearch.trial.guard import GuardLog
     from stabsearch.trial.setup import TrialSetup
 
@@ -42,6 +43,11 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
         self.first_step_at: float | None = None
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called when the training begins, once the guard has begun."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.on_begin()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.first_step_at = self.first_step_at or time.time()
@@ -81,8 +87,13 @@ class LiveTrial:
     finding: Finding | None = None
     """What the judge stopped it for."""
 
-    def train(self) -> None:
-        """Train to the horizon, or to where the trial failed; anything else is raised."""
+    def train(self, gauge: Gauge) -> None:
+        """Train to the horizon, or to where the trial failed; anything else is raised.
+
+        Args:
+            gauge: shows meanwhile how far it is.
+        """
+        self.clock.on_begin = lambda: gauge.show(self.plan.number, self.guard.log)
         set_seed(self.plan.model_seed)
         try:
             self.guard.trainer.train()

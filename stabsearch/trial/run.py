@@ -16,6 +16,7 @@ from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
 from stabsearch.task.base import surroundings_of
 from stabsearch.trial.ending import decided, raised
 from stabsearch.trial.evaluating import evaluated
+from stabsearch.trial.gauge import Gauge
 from stabsearch.trial.live import LiveTrial, set_up
 from stabsearch.trial.machine import machine, worker
 from stabsearch.trial.not_applied import SettingsNotApplied
@@ -38,9 +39,18 @@ def run_trial(plan: TrialPlan, workload: Workload, setup: TrialSetup) -> TrialRe
     return run_trial_of(plan, lambda: workload, setup)
 
 
-def run_trial_of(plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup) -> TrialRecord:
-    """Return the record of one trial on a workload that may still have to be built."""
-    return trial_ended(plan, build, setup).record
+def run_trial_of(
+    plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup, gauge: Gauge | None = None
+) -> TrialRecord:
+    """Return the record of one trial on a workload that may still have to be built.
+
+    Args:
+        plan: of the trial.
+        build: returns the workload.
+        setup: what all trials of the sweep have in common.
+        gauge: shows other threads meanwhile how far it is.
+    """
+    return trial_ended(plan, build, setup, gauge).record
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,18 @@ class Ended:
     """It ended where it stood: other processes that train with this one wait for it in vain."""
 
 
-def trial_ended(plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup) -> Ended:
+def trial_ended(
+    plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup, gauge: Gauge | None = None
+) -> Ended:
     """Return what became of a trial, and whether it was by an error."""
-    trial = _Trial(plan, setup, TrialRecord(plan, Outcome.CRASHED, started_at=time.time()))
+    gauge = gauge or Gauge()
+    trial = _Trial(plan, setup, TrialRecord(plan, Outcome.CRASHED, started_at=time.time()), gauge)
     try:
         ended = Ended(trial.run(build), has_raised=False)
     except Exception as error:  # noqa: BLE001 - the one place where a trial's crash becomes a record
         ended = Ended(trial.broken(error), has_raised=True)
     del trial
+    gauge.hide()
     _free()
     return ended
 
@@ -71,6 +85,7 @@ class _Trial:
     plan: TrialPlan
     setup: TrialSetup
     blank: TrialRecord
+    gauge: Gauge
     live: LiveTrial | None = None
     workload: Workload | None = None
 
@@ -91,7 +106,7 @@ class _Trial:
         ):
             self.live = set_up(self.plan, workload, self.setup, str(folder))
             check_same_seed(workload, self.plan, self.live.initial_weights)
-            self.live.train()
+            self.live.train(self.gauge)
             record = decided(self.record, self.live, workload, self.setup)
             return evaluated(record, self.live, workload)
 

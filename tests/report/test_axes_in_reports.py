@@ -23,12 +23,13 @@ from stabsearch.records.hyperparameters import FURTHER
 from stabsearch.report.files import read_answer, write_reports
 from stabsearch.report.findings import Findings
 from stabsearch.report.frontier_svg import frontier_figures
+from stabsearch.report.frontier_text import short_labels
 from stabsearch.report.html import report_html
 from stabsearch.report.layout import picture_of
 from stabsearch.report.markdown import report_markdown
 from stabsearch.report.plot import frontier_figure
 from stabsearch.report.recommended import recommended_arguments
-from stabsearch.report.terminal import short_labels, summary, summary_lines
+from stabsearch.report.terminal import summary, summary_lines
 
 BASIC = {
     "learning_rate": {"low": 1e-5, "high": 1.0},

@@ -112,4 +112,4 @@ def test_the_bar_marks_the_safe_rate_inside_the_interval(found: list[float], wid
     bar = frontier_bar(row, (1e-5, 1.0), width)
     assert len(bar) == width
     assert bar.count(SAFE) == 1
-    assert set(bar.strip("·")) <= {SAFE, INSIDE}
+    assert set(bar.strip("·")) <= {SAFE, *INSIDE}

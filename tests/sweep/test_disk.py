@@ -108,7 +108,7 @@ class Filling(QuietView):
     def __init__(self, filler: Path, after: int) -> None:
         self._filler, self._after = filler, after
 
-    def finished(self, record: Any, frontier: Any) -> None:
+    def finished(self, record: Any) -> None:
         if record.plan.number == self._after:
             with suppress(OSError), self._filler.open("wb", buffering=0) as file:
                 while True:
