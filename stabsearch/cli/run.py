@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stabsearch.cli.arguments import AsJson, Overrides, SweepFile
+from stabsearch.cli.arguments import Address, AsJson, Overrides, Quiet, ResumeHow, SweepFile
 from stabsearch.cli.output import print_json, show_result
 
 if TYPE_CHECKING:
@@ -22,18 +22,13 @@ if TYPE_CHECKING:
 def run(
     sweep: SweepFile,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
-    resume: Annotated[
-        Literal["auto", "must", "never"],
-        typer.Option(help="Go on with an interrupted sweep: auto if there is one, must, or never."),
-    ] = "auto",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster; short for --set resources.address=ADDRESS.")
-    ] = None,
+    resume: ResumeHow = "auto",
+    address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the stability frontier and a safe configuration."""
     given = [*overrides, *([f"resources.address={address}"] if address else [])]

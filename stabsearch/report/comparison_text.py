@@ -263,7 +263,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
                 "trials": len(side.findings.records),
                 "verdict": side.findings.answer.verdict.value,
                 "changes": list(comparison.changes[place]),
-                "overall": _shift_json(comparison.overall[place]),
+                "overall": shift_json(comparison.overall[place]),
             }
             for place, side in enumerate(comparison.sides)
         ],
@@ -271,7 +271,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             {
                 **line.context.settings,
                 "sweeps": [
-                    {"sweep": side.label, **_row_json(row), "moved": _shift_json(shift)}
+                    {"sweep": side.label, **_row_json(row), "moved": shift_json(shift)}
                     for side, row, shift in zip(comparison.sides, line.rows, line.shifts, strict=True)
                 ],
             }
@@ -290,7 +290,8 @@ def _row_json(row: ContextRow | None) -> dict[str, Any]:
     return {name: getattr(row, name, None) for name in names}
 
 
-def _shift_json(shift: Shift | None) -> dict[str, Any] | None:
+def shift_json(shift: Shift | None) -> dict[str, Any] | None:
+    """Return how a frontier moved as strict JSON data."""
     if shift is None:
         return None
     names = ("ratio", "ratio_low", "ratio_high", "probability_down", "probability_up")
