@@ -11,12 +11,12 @@ START = "README"
 SECTIONS = {
     "Start": ("README", "docs/tutorial", "docs/reading-the-report"),
     "How to": (
-        "docs/how-to/*", "docs/symptoms", "docs/gate", "docs/compare", "docs/own_code",
+        "docs/how-to/*", "docs/symptoms", "docs/gate", "docs/compare", "docs/drift", "docs/own_code",
         "docs/language-models", "docs/precision", "docs/distributed", "docs/cluster",
         "docs/containers", "docs/failures",
     ),
     "How it works": (
-        "docs/method", "docs/frontier", "docs/forensics", "docs/scaling", "docs/security",
+        "docs/method", "docs/forensics", "docs/scaling", "docs/security",
         "docs/architecture",
     ),
     "Reference": (

@@ -50,7 +50,7 @@ def made(home: Path, **changes: Any) -> Path:
     from stabsearch.sweep.prepared import Prepared
     from stabsearch.sweep.reading import rebuild_reports
     from stabsearch.sweep.result import installed_versions
-    from stabsearch.sweep.running import _open_study
+    from stabsearch.sweep.running import open_study
     from stabsearch.testing.records import breaks_above
     from stabsearch.testing.scripted import ScriptedDriver
 
@@ -60,7 +60,7 @@ def made(home: Path, **changes: Any) -> Path:
     sweep = load_sweep(file).sweep
     prepared, folder = Prepared(sweep, resolve(sweep, 64)), SweepFolder(sweep)
     with folder.locked() as path:
-        study = _open_study(prepared, path)
+        study = open_study(prepared, path)
         folder.write_resolved()
         study.keep_sweep(
             {**prepared.to_json(), "command": "stabsearch run", "versions": installed_versions()}

@@ -13,6 +13,7 @@ import typer
 from stabsearch.cli.check import check
 from stabsearch.cli.compare import compare
 from stabsearch.cli.diagnose import diagnose
+from stabsearch.cli.drift import drift
 from stabsearch.cli.gate import gate
 from stabsearch.cli.init import init
 from stabsearch.cli.jobs import jobs
@@ -57,7 +58,7 @@ def _ended_well(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
-    init, check, run, status, report, recommend, compare, gate, diagnose, replay, ui, schema,
+    init, check, run, status, report, recommend, compare, drift, gate, diagnose, replay, ui, schema,
     submit, jobs, logs, stop,
 ):  # fmt: skip
     app.command()(_ended_well(_command))

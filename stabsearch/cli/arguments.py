@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,14 @@ Overrides = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a Ray cluster; short for --set resources.address=ADDRESS.")
+]
+ResumeHow = Annotated[
+    Literal["auto", "must", "never"],
+    typer.Option(help="Go on with what was interrupted: auto if there is something, must, or never."),
+]
 JobAddress = Annotated[
     str | None,
     typer.Option(

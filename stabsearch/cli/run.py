@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stabsearch.cli.arguments import AsJson, Overrides, SweepFile
+from stabsearch.cli.arguments import Address, AsJson, Overrides, Quiet, ResumeHow, SweepFile
 from stabsearch.cli.output import print_json, show_result
+from stabsearch.cli.watching import view_maker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from stabsearch.config import Sweep
-    from stabsearch.records import TrialRecord
-    from stabsearch.report.views import View
     from stabsearch.search.folder import Resume
 
 
 def run(
     sweep: SweepFile,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
-    resume: Annotated[
-        Literal["auto", "must", "never"],
-        typer.Option(help="Go on with an interrupted sweep: auto if there is one, must, or never."),
-    ] = "auto",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster; short for --set resources.address=ADDRESS.")
-    ] = None,
+    resume: ResumeHow = "auto",
+    address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the stability frontier and a safe configuration."""
     given = [*overrides, *([f"resources.address={address}"] if address else [])]
@@ -44,12 +36,8 @@ def run(
         return
     from stabsearch.sweep import run_sweep
 
-    def view_for(loaded: Sweep, records: Sequence[TrialRecord]) -> View:
-        from stabsearch.report.views import view_for as suited
-
-        return suited(loaded, is_quiet=quiet, records=records)
-
     command = shlex.join(["stabsearch", *sys.argv[1:]])
+    view_for = view_maker(quiet=quiet)
     result = run_sweep(sweep, overrides=given, resume=resume, view_for=view_for, command=command)
     show_result(result, as_json)
     raise typer.Exit(result.exit_code)

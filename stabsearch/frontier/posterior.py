@@ -69,7 +69,10 @@ class Posterior:
         move smoothly instead of jumping from point to point.
         """
         return np.array(
-            [self._quantiles(c, np.array([probability]))[0] for c in range(len(self.threshold_weight))]
+            [
+                self._quantiles(c, np.array([probability]), weight_T)[0]
+                for c, weight_T in enumerate(self.threshold_weight)
+            ]
         )
 
     def safe_probability(self, x: float) -> Floats:
@@ -92,13 +95,40 @@ class Posterior:
         The exact marginals, coupled by the correlations of their Gaussian approximation (a Gaussian
         copula); the same numbers at every call.
         """
+        share_NC = self._shares
+        weight_CT = self.threshold_weight
+        return np.stack(
+            [self._quantiles(c, share_NC[:, c], weight_CT[c]) for c in range(share_NC.shape[1])], axis=1
+        )
+
+    def curves(self) -> tuple[Floats, Floats]:
+        """Return draws of whole failure curves, of all contexts together: thresholds and slopes, [N, C] each.
+
+        What predicts trials best: thresholds without the room for roughness that ``draws`` has, and to
+        each a slope that goes with it. -inf where a context is dead; the same numbers at every call.
+        """
+        share_NC = self._shares
+        dice = np.random.default_rng(_DRAWS_SEED)
+        theta, slope = [], []
+        for c, weight_TS in enumerate(self._smooth_weight):
+            theta_N = self._quantiles(c, share_NC[:, c], weight_TS.sum(1))
+            cell_N = np.rint((np.maximum(theta_N, self.grid.low) - self.grid.low) / STEP).astype(int)
+            cdf_NS = np.cumsum(weight_TS[np.minimum(cell_N, self.grid.size - 1)], axis=1)
+            pick_N1 = dice.random((len(theta_N), 1)) * cdf_NS[:, -1:]
+            slope.append(SLOPES_S[np.minimum((cdf_NS < pick_N1).sum(1), len(SLOPES_S) - 1)])
+            theta.append(theta_N)
+        return np.stack(theta, axis=1), np.stack(slope, axis=1)
+
+    @cached_property
+    def _shares(self) -> Floats:
+        """Return for each draw which share of a context's posterior lies below it: [N, C]."""
         covariance_CC = self.inferred.covariance_CC
         sd_C = np.sqrt(np.diag(covariance_CC))
         sobol = qmc.MultivariateNormalQMC(
             np.zeros(len(sd_C)), covariance_CC / np.outer(sd_C, sd_C), seed=_DRAWS_SEED
         )
-        share_NC = ndtr(sobol.random(_DRAWS))
-        return np.stack([self._quantiles(c, share_NC[:, c]) for c in range(len(sd_C))], axis=1)
+        share_NC: Floats = ndtr(sobol.random(_DRAWS))
+        return share_NC
 
     def chance_to_be_best(self, searched: Span) -> Floats:
         """Return the probability that each context's frontier is about the highest: [C], a little above 0."""
@@ -126,10 +156,10 @@ class Posterior:
         position = int(np.searchsorted(np.cumsum(weight_S), probability - 1e-12))
         return float(SLOPES_S[min(position, len(SLOPES_S) - 1)])
 
-    def _quantiles(self, context: int, probability_N: Floats) -> Floats:
+    def _quantiles(self, context: int, probability_N: Floats, weight_T: Floats) -> Floats:
         dead = self.inferred.dead_C[context]
         edges = np.append(self.grid.thresholds() - STEP / 2, self.grid.thresholds()[-1] + STEP / 2)
-        cdf = dead + (1 - dead) * np.append(0.0, np.cumsum(self.threshold_weight[context]))
+        cdf = dead + (1 - dead) * np.append(0.0, np.cumsum(weight_T))
         alive_N = np.interp(probability_N, cdf, edges)
         return np.where(probability_N < dead, -np.inf, alive_N)
 

@@ -129,7 +129,7 @@ def compared(results: Sequence[tuple[Path, Findings]], max_risk: float | None = 
         lines,
         (None, *(found[side.label][1] for side in sides[1:])),
         _alone(sides, set(shared)),
-        ((), *(_changes(sides[0].findings, side.findings) for side in sides[1:])),
+        ((), *(changes_between(sides[0].findings, side.findings) for side in sides[1:])),
         _warnings(sides, axes, risk),
     )
 
@@ -208,8 +208,8 @@ def _alone(sides: Sequence[Side], shared: set[Context]) -> tuple[tuple[str, tupl
     return tuple((owners, tuple(contexts)) for owners, contexts in groups.items())
 
 
-def _changes(first: Findings, other: Findings) -> tuple[str, ...]:
-    """Return what differs: the sweeps as they were resolved, versions, and where the trials ran."""
+def changes_between(first: Findings, other: Findings) -> tuple[str, ...]:
+    """Return what differs between two sweeps, ``key: old → new``: settings, versions, and devices."""
     settings = [line for line in difference(first.sweep, other.sweep) if not line.startswith(_SAYS_NOTHING)]
     settings.sort(key=lambda line: line.startswith("seed: "))  # the least of causes
     named = _named_differences("version of ", first.versions, other.versions)

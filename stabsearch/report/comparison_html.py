@@ -19,9 +19,9 @@ from stabsearch.report.comparison_layout import (
 )
 from stabsearch.report.comparison_text import (
     answer_sentences,
-    certainty,
     movement_words,
     notes,
+    shift_words,
     side_words,
     terms_text,
     warning_text,
@@ -59,7 +59,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 def comparison_html(comparison: Comparison) -> str:
     """Return the whole page; it loads nothing and runs nothing."""
-    names = " and ".join(side.label for side in comparison.sides)
+    *before, last = (side.label for side in comparison.sides)
+    names = f"{', '.join(before)} and {last}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -231,11 +232,9 @@ def _contexts(comparison: Comparison) -> Markup:
     rows = []
     for line in comparison.lines:
         for side, row, shift in zip(comparison.sides, line.rows, line.shifts, strict=True):
-            moved = movement_words(shift) if shift else ""
-            certain = certainty(shift) if shift else ""
             trials = f"{row.num_trials}, {row.num_failed} failed" if row else ""
-            rows.append((line.context.label, side.label, side_words(row), trials, moved, certain))
-    heads = ["context", "sweep", "safe learning rate", "trials", "against the first", "probability"]
+            rows.append((line.context.label, side.label, side_words(row), trials, shift_words(shift)))
+    heads = ["context", "sweep", "safe learning rate", "trials", "against the first"]  # the last one wraps
     return table(heads, rows, caption="Safe learning rate per context and sweep")
 
 

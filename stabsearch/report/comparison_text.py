@@ -211,11 +211,12 @@ def _context_table(
     table.add_column()
     for side, row, shift in zip(comparison.sides, rows, found, strict=True):
         style = STYLES.get(shift.movement, "dim") if shift else ""
-        table.add_row(Text(f"  {side.label}"), side_words(row), Text(_shift_words(shift), style=style))
+        table.add_row(Text(f"  {side.label}"), side_words(row), Text(shift_words(shift), style=style))
     return table
 
 
-def _shift_words(shift: Shift | None) -> str:
+def shift_words(shift: Shift | None) -> str:
+    """Return how a frontier moved, and how probable that is; nothing of the first sweep's own."""
     if shift is None:
         return ""
     moved, certain = movement_words(shift), certainty(shift)
@@ -243,7 +244,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     for line in comparison.lines:
         lines += ["", line.context.label]
         for side, row, shift in zip(comparison.sides, line.rows, line.shifts, strict=True):
-            said = f"  {side.label.ljust(widest)}  {side_words(row).ljust(26)}  {_shift_words(shift)}"
+            said = f"  {side.label.ljust(widest)}  {side_words(row).ljust(26)}  {shift_words(shift)}"
             lines.append(said.rstrip())
     below = notes(comparison)
     return [*lines, *([""] if below else []), *below]
@@ -263,7 +264,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
                 "trials": len(side.findings.records),
                 "verdict": side.findings.answer.verdict.value,
                 "changes": list(comparison.changes[place]),
-                "overall": _shift_json(comparison.overall[place]),
+                "overall": shift_json(comparison.overall[place]),
             }
             for place, side in enumerate(comparison.sides)
         ],
@@ -271,7 +272,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             {
                 **line.context.settings,
                 "sweeps": [
-                    {"sweep": side.label, **_row_json(row), "moved": _shift_json(shift)}
+                    {"sweep": side.label, **_row_json(row), "moved": shift_json(shift)}
                     for side, row, shift in zip(comparison.sides, line.rows, line.shifts, strict=True)
                 ],
             }
@@ -290,7 +291,8 @@ def _row_json(row: ContextRow | None) -> dict[str, Any]:
     return {name: getattr(row, name, None) for name in names}
 
 
-def _shift_json(shift: Shift | None) -> dict[str, Any] | None:
+def shift_json(shift: Shift | None) -> dict[str, Any] | None:
+    """Return how a frontier moved as strict JSON data."""
     if shift is None:
         return None
     names = ("ratio", "ratio_low", "ratio_high", "probability_down", "probability_up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import TYPE_CHECKING
 
 from stabsearch.report.html_tables import frontier_table
@@ -12,6 +13,8 @@ from stabsearch.report.remarks import verdict_words
 from stabsearch.report.wording import HEADINGS, SYMBOLS, TONES, next_step, printable, rate, rate_interval
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from stabsearch.report.findings import Findings
 
 WIDTH_PX = 760  # chosen: a notebook's column on a laptop
@@ -45,3 +48,18 @@ def _picture(findings: Findings) -> Markup | None:
     ]
     words = f"Frontier, learning rate over warmup. {'; '.join(said)}"
     return tag("img", src=f"data:image/png;base64,{data}", alt=words, width=WIDTH_PX)
+
+
+def showing_itself(figure: Figure) -> Figure:
+    """Return the figure; a notebook now shows it also where nobody has imported pyplot.
+
+    Where somebody has, IPython's own way of showing figures comes first, so it is shown once.
+    """
+
+    def png() -> bytes:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
+
+    figure._repr_png_ = png  # type: ignore[attr-defined]
+    return figure

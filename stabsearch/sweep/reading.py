@@ -11,6 +11,7 @@ from stabsearch.frontier.conclude import answered_with
 from stabsearch.frontier.labels import relabel
 from stabsearch.frontier.preference import Tried, Utility, preferred, tried
 from stabsearch.sweep.diagnosis_file import ASKS_WHY, stored_diagnosis
+from stabsearch.sweep.drift_places import DRIFT
 from stabsearch.sweep.prepared import Prepared
 from stabsearch.sweep.result import SweepResult, result_of, write
 
@@ -27,7 +28,32 @@ def read_sweep(folder: Path) -> SweepResult:
     from stabsearch.search.stored import read_study, sweep_in
 
     study = read_study(folder)
-    return _shown(Prepared.from_json(sweep_in(study)), study, folder)
+    if DRIFT in (stored := sweep_in(study)):
+        hint = "`stabsearch status` on that folder says what it found"
+        raise UserError(f"{folder} holds a drift, the test of a sweep in {stored[DRIFT]}", hint)
+    return _shown(Prepared.from_json(stored), study, folder)
+
+
+def stored_prepared(folder: Path) -> Prepared:
+    """Return a sweep as it was prepared when it was run.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
+    from stabsearch.search.stored import read_study, sweep_in
+
+    return Prepared.from_json(sweep_in(read_study(folder)))
+
+
+def stored_end(folder: Path) -> str:
+    """Return how the last run of a sweep ended: FINISHED, FAILED or KILLED.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
+    from stabsearch.search.stored import end_in, read_study
+
+    return end_in(read_study(folder))
 
 
 def _shown(prepared: Prepared, study: Study, folder: Path) -> SweepResult:

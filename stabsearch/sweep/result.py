@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stabsearch.tracking import Delivery
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SweepResult:
     """What a sweep found."""
 
@@ -93,9 +93,14 @@ class SweepResult:
 
         A figure of its own, outside of pyplot's global state.
         """
+        from stabsearch.report.notebook import showing_itself
         from stabsearch.report.plot import frontier_figure
 
-        return frontier_figure(self.findings)
+        return showing_itself(frontier_figure(self.findings))
+
+    def __repr__(self) -> str:
+        """Return the answer on one line: all trials would fill a screen."""
+        return f"<SweepResult {self.sweep.name}, {self.answer.verdict}: {self.answer.sentence}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""

@@ -79,7 +79,7 @@ def run_sweep(
         with folder.locked(), study_held(url, study_name(prepared.sweep.name, url)), outage_is_said(url):
             typed = without_password(command or " ".join(sys.argv))
             watch = DiskWatch(folder.path, temporary, prepared.sweep.budget.disk_gib)
-            return _run(prepared, folder, watch, view_for or _nothing_shown, typed)
+            return _run(prepared, folder, watch, view_for or nothing_shown, typed)
 
 
 def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
@@ -93,11 +93,11 @@ def _loaded(sweep: Path | str | Sweep, overrides: Sequence[str]) -> LoadedSweep:
 def _run(
     prepared: Prepared, folder: SweepFolder, watch: DiskWatch, view_for: ViewFor, command: str
 ) -> SweepResult:
-    study = _open_study(prepared, folder.path)
-    _check_same(study, prepared)
+    study = open_study(prepared, folder.path)
+    check_same(study, prepared)
     versions = installed_versions()
     with view_for(prepared.sweep, study.records) as view:
-        prepared = replace(prepared, packing=_packed(prepared, study, view))
+        prepared = replace(prepared, packing=packed(prepared, study, view))
         prepared = replace(prepared, hints=_known(prepared, study))
         folder.write_resolved()
         study.keep_sweep({**prepared.to_json(), "command": command, "versions": versions})
@@ -109,7 +109,7 @@ def _run(
         num_before = len(study.records)
         with onlooker(prepared, told_of(prepared, view, tracker), view.message) as looking:
             campaign = _campaign(prepared, study, watch, tracker, view, looking)
-            status, stopped = _driven(prepared, campaign, view)
+            status, stopped = driven(prepared, campaign, view)
         study.keep_end(status)
         result = result_of(prepared, study.records, folder.path, command=command, versions=versions)
         write(result)
@@ -152,7 +152,7 @@ def _explained(
     return result, None
 
 
-def _check_same(study: SweepStudy, prepared: Prepared) -> None:
+def check_same(study: SweepStudy, prepared: Prepared) -> None:
     """Raise when the study was made for another sweep: a database is not tied to a folder."""
     stored = study.sweep
     changed = difference(Prepared.from_json(stored).sweep, prepared.sweep) if stored else []
@@ -161,7 +161,7 @@ def _check_same(study: SweepStudy, prepared: Prepared) -> None:
                         "choose another name, or set it back", key=("name",))  # fmt: skip
 
 
-def _driven(prepared: Prepared, campaign: Campaign, view: View) -> tuple[Any, BaseException | None]:
+def driven(prepared: Prepared, campaign: Campaign, view: View) -> tuple[Any, BaseException | None]:
     """Run what is left; return how it ended, and what to raise once everything is written."""
     try:
         if campaign.has_work():
@@ -172,7 +172,8 @@ def _driven(prepared: Prepared, campaign: Campaign, view: View) -> tuple[Any, Ba
     return ("FAILED", campaign.problem) if campaign.problem else ("FINISHED", None)
 
 
-def _open_study(prepared: Prepared, folder: Path) -> SweepStudy:
+def open_study(prepared: Prepared, folder: Path) -> SweepStudy:
+    """Return the study of a sweep, made where there is none, with the sampler that the sweep names."""
     from stabsearch.search.readable import readable
     from stabsearch.search.samplers import make_sampler, sampler_seed
     from stabsearch.search.storage import open_storage
@@ -215,7 +216,7 @@ def _known(prepared: Prepared, study: SweepStudy) -> tuple[PriorHint, ...]:
     return *prepared.hints, *measured_hints(prepared, trial_setup(prepared))
 
 
-def _packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None:
+def packed(prepared: Prepared, study: SweepStudy, view: View) -> Packing | None:
     """Return how many trials at a time are best here; a resumed sweep goes on as it began, if it has room."""
     if prepared.sweep.resources.packing is None:
         return None
@@ -248,7 +249,8 @@ def _campaign(
     )  # fmt: skip
 
 
-def _nothing_shown(*_: object) -> View:
+def nothing_shown(*_: object) -> View:
+    """Return a view that shows nothing."""
     from stabsearch.report.views import QuietView
 
     return QuietView()

@@ -13,7 +13,7 @@ from stabsearch.records import TrialPlan, TrialRecord
 from stabsearch.search.campaign import Campaign
 from stabsearch.search.folder import SweepFolder
 from stabsearch.sweep.prepared import Prepared
-from stabsearch.sweep.running import _open_study
+from stabsearch.sweep.running import open_study
 from stabsearch.testing.records import breaks_above
 from stabsearch.testing.scripted import ScriptedDriver
 
@@ -74,7 +74,7 @@ def played(
         return play(plan)
 
     with folder.locked() as path:
-        study = _open_study(prepared, path)
+        study = open_study(prepared, path)
         folder.write_resolved()
         study.keep_sweep(
             {**prepared.to_json(), "command": "stabsearch run", "versions": versions or {"torch": "2.13.0"}}
@@ -84,6 +84,7 @@ def played(
         )
         with contextlib.suppress(KeyboardInterrupt):
             ScriptedDriver(limited).run(campaign)
+            study.keep_end("FINISHED")
     return path
 
 

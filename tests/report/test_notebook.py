@@ -82,3 +82,19 @@ def test_a_frontier_shows_its_table(num_trials: int) -> None:
     assert "failure probability is at most 0.1; lr_low, lr_high: 90 % credible interval" in fragment
     assert fragment.count("<tr") == 1 + len(contexts_of(sweep))
     assert re.search(r"<th>lr_safe</th>", fragment)
+
+
+def test_a_plot_shows_itself_without_pyplot() -> None:
+    """As a picture, not as the name of its class; also once it was changed."""
+    figure = shown(make_findings(20)).plot()
+    figure.set_size_inches(3, 2)
+    picture = figure._repr_png_()  # type: ignore[attr-defined]
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_a_result_is_one_line_where_nothing_is_drawn() -> None:
+    """Not the hundreds of lines of its trials."""
+    said = repr(shown(make_findings(20)))
+    assert said.startswith("<SweepResult quickstart, ")
+    assert "\n" not in said
+    assert len(said) < 500

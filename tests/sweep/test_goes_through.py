@@ -42,7 +42,7 @@ def prepared_of(**parts: Any) -> Prepared:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that was run to its end, as its study holds it."""
     prepared, tmp_path = prepared_of(), tmp_path_factory.mktemp("sweep")
-    study = running._open_study(prepared, tmp_path)
+    study = running.open_study(prepared, tmp_path)
     study.keep_sweep({**prepared.to_json(), "command": "test", "versions": {}})
     watch = DiskWatch(tmp_path, tmp_path, None)
     campaign = running._campaign(prepared, study, watch, NullTracker(), QuietView())
@@ -60,7 +60,7 @@ def test_the_goal_reaches_the_sampler(tmp_path: Path, monkeypatch: pytest.Monkey
         return make(*args, goal=goal, **kwargs)
 
     monkeypatch.setattr(samplers, "make_sampler", watched)
-    running._open_study(prepared_of(), tmp_path).ask()
+    running.open_study(prepared_of(), tmp_path).ask()
     assert asked == ["recommend"]
 
 

@@ -48,7 +48,7 @@ class Looking(QuietView):
 
 def run(prepared: Prepared, folder: Path, view: QuietView, looking: onlooking.Onlooker | None) -> None:
     folder.mkdir()
-    study = running._open_study(prepared, folder)
+    study = running.open_study(prepared, folder)
     study.keep_sweep({**prepared.to_json(), "command": "test", "versions": {}})
     watch = DiskWatch(folder, folder, None)
     campaign = running._campaign(prepared, study, watch, NullTracker(), view, looking)

@@ -95,7 +95,7 @@ class FrontierEstimator:
 
     def estimate(self) -> Estimate:
         """Return the table's frontier and interval, with a number for every verdict."""
-        frontier = self._frontier()
+        frontier = self.frontier()
         table = frontier.table
         keys = zip(table["precision"], table["warmup_steps"], table["max_grad_norm"], strict=True)
         rows = {Context(*key): row for key, row in zip(keys, table.itertuples(), strict=True)}
@@ -105,7 +105,7 @@ class FrontierEstimator:
 
     def recommend(self) -> Point | None:
         """Return the recommended configuration, None when nothing is recommended."""
-        recommendation = self._frontier().recommend()
+        recommendation = self.frontier().recommend()
         if recommendation is None:
             return None
         context = list(self._world.contexts).index(recommendation.context)
@@ -114,7 +114,7 @@ class FrontierEstimator:
     def predict(self, context: int, x_N: Floats) -> Floats | None:
         """Return the predicted P(fail)."""
         configs = pd.DataFrame([self._world.contexts[context]] * len(x_N), columns=Context._fields)
-        predicted = self._frontier().predict(configs.assign(learning_rate=10.0 ** np.asarray(x_N)))
+        predicted = self.frontier().predict(configs.assign(learning_rate=10.0 ** np.asarray(x_N)))
         return predicted["failure_probability"].to_numpy(dtype=float)
 
     def _triple(self, row: Any) -> tuple[float, float, float]:
@@ -128,7 +128,8 @@ class FrontierEstimator:
         point = math.log10(row.lr_safe) if row.lr_safe > 0 else (low + high) / 2
         return point, low, high
 
-    def _frontier(self) -> Frontier:
+    def frontier(self) -> Frontier:
+        """Return the fitted frontier."""
         if self._fitted is None:
             columns = ["learning_rate", *Context._fields, "outcome", "grade"]
             table = pd.DataFrame(self._rows, columns=columns if self._is_graded else columns[:-1])
