@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stabsearch.records.outcome import Cause, Grade, Outcome, Stage
 from stabsearch.records.plan import TrialPlan
 
-RECORD_VERSION = 4
-READABLE_VERSIONS = frozenset({1, 2, 3, RECORD_VERSION})
+RECORD_VERSION = 5
+READABLE_VERSIONS = frozenset({1, 2, 3, 4, RECORD_VERSION})
 """Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``. Version 2 knew
-no bundles and no suspect rows, version 3 no further axes and no processes."""
-MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
+no bundles and no suspect rows, version 3 no further axes and no processes, version 4 no loss scales."""
+MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 50 KB at any horizon
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Effective:
 
 @dataclass(frozen=True)
 class StepTrace:
-    """Per-step numbers of one trial, thinned evenly when the horizon is long; all same length."""
+    """Per-step numbers of one trial, thinned evenly when the horizon is long; all same length, or empty."""
 
     steps: tuple[int, ...] = ()
     """Optimizer steps, 1-based, ascending; the last step is always kept."""
@@ -87,6 +87,8 @@ class StepTrace:
     """Raw training loss, nats per example, mean over the step's micro-batches."""
     grad_norms: tuple[float, ...] = ()
     """Global L2 gradient norm before clipping; NaN where it was never computed."""
+    loss_scales: tuple[float, ...] = ()
+    """fp16 loss scale that each update met, NaN where a bad loss came first; empty without a scaler."""
 
     @property
     def tail_loss(self) -> float:
@@ -96,7 +98,11 @@ class StepTrace:
 
     @classmethod
     def thinned(
-        cls, losses: list[float], grad_norms: list[float], max_points: int = MAX_TRACE_POINTS
+        cls,
+        losses: list[float],
+        grad_norms: list[float],
+        max_points: int = MAX_TRACE_POINTS,
+        loss_scales: Sequence[float] = (),
     ) -> StepTrace:
         """Return the trace of steps 1..n with at most ``max_points`` points and the last."""
         stride = max(1, math.ceil(len(losses) / max_points))
@@ -105,6 +111,14 @@ class StepTrace:
             tuple(i + 1 for i in kept),
             tuple(losses[i] for i in kept),
             tuple(grad_norms[i] for i in kept),
+            tuple(loss_scales[i] for i in kept) if loss_scales else (),
+        )
+
+    def until(self, step: int) -> StepTrace:
+        """Return the trace as it stood after a step."""
+        kept = sum(each <= step for each in self.steps)
+        return StepTrace(
+            self.steps[:kept], self.losses[:kept], self.grad_norms[:kept], self.loss_scales[:kept]
         )
 
 
