@@ -6,7 +6,7 @@ from stabsearch.report.calibration import Calibration, Group
 from stabsearch.report.markup import Markup, joined, tag
 from stabsearch.report.wording import counted, percent
 
-SIZE, LEFT, TOP, BOTTOM, RIGHT = 280, 44, 10, 42, 12
+SIZE, LEFT, TOP, BOTTOM, RIGHT = 280, 58, 10, 42, 18
 
 
 def calibration_figure(calibration: Calibration) -> Markup:
