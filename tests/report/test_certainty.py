@@ -103,7 +103,10 @@ def test_failures_are_grouped_by_outcome_and_cause_the_most_frequent_first() -> 
 def test_bundles_are_links_where_they_are_and_are_missed_where_they_are_not(tmp_path: Path) -> None:
     """In both reports; a name that would leave the folder is none of its folders, so it is no link."""
     (tmp_path / "bad_batches" / "trial-0").mkdir(parents=True)
+    (tmp_path / "bad_batches" / "trial-1").symlink_to(tmp_path)
+    (tmp_path / "bad_batches" / "note.txt").write_text("no bundle")
     names = ("trial-0", "trial-1", "../../etc")
+    assert bundles_in(tmp_path) == {"trial-0"}
     trials = tuple(make_trial(n, Outcome.NONFINITE, bundle=name, **PLACE) for n, name in enumerate(names))
     findings = replace(make_findings(0), records=trials, bundles=bundles_in(tmp_path))
     assert missing_text(findings) == "2 of 3 first bad batches are not in bad_batches/."
