@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stabsearch.frontier.kept import Kept
 from stabsearch.frontier.labels import relabel
-from stabsearch.records import Outcome, OutcomeRules, Stage, StepTrace, TrialPlan, TrialRecord
+from stabsearch.records import Outcome, OutcomeRules, Stage, TrialPlan, TrialRecord
 
 BRIDGE_FACTOR = 4  # chosen: two octaves; far enough to show a slow failure, a fifth of a confirmation's steps
 
@@ -50,11 +50,10 @@ def seen_until(record: TrialRecord, horizon: int) -> TrialRecord:
     shortened = replace(record, plan=replace(record.plan, horizon=horizon), steps=min(record.steps, horizon))
     if not _had_survived(record, horizon):
         return shortened
-    kept = sum(step <= horizon for step in record.trace.steps)
-    trace = StepTrace(record.trace.steps[:kept], record.trace.losses[:kept], record.trace.grad_norms[:kept])
     message = f"finite for {horizon} steps"
     return replace(
-        shortened, outcome=Outcome.STABLE, grade=None, cause=None, first_bad_step=None, trace=trace,
+        shortened, outcome=Outcome.STABLE, grade=None, cause=None, first_bad_step=None,
+        trace=record.trace.until(horizon),
         message=message, eval_loss=math.nan,
     )  # fmt: skip
 

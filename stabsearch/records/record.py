@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,9 +13,9 @@ from stabsearch.records.plan import TrialPlan
 RECORD_VERSION = 5
 READABLE_VERSIONS = frozenset({1, 2, 3, 4, RECORD_VERSION})
 """Version 1 knew no ramps and no stress: its plans hold no ``ramp_from`` and no ``confirms``. Version 2 knew
-no bundles and no suspect rows, version 3 no further axes and no processes, version 4 no
-evaluation."""
-MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 40 KB at any horizon
+no bundles and no suspect rows, version 3 no further axes and no processes, version 4 no loss
+scales and no evaluation."""
+MAX_TRACE_POINTS = 1024  # chosen: a trial's record stays under 50 KB at any horizon
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Effective:
 
 @dataclass(frozen=True)
 class StepTrace:
-    """Per-step numbers of one trial, thinned evenly when the horizon is long; all same length."""
+    """Per-step numbers of one trial, thinned evenly when the horizon is long; all same length, or empty."""
 
     steps: tuple[int, ...] = ()
     """Optimizer steps, 1-based, ascending; the last step is always kept."""
@@ -88,6 +88,8 @@ class StepTrace:
     """Raw training loss, nats per example, mean over the step's micro-batches."""
     grad_norms: tuple[float, ...] = ()
     """Global L2 gradient norm before clipping; NaN where it was never computed."""
+    loss_scales: tuple[float, ...] = ()
+    """fp16 loss scale that each update met, NaN where a bad loss came first; empty without a scaler."""
 
     @property
     def tail_loss(self) -> float:
@@ -97,7 +99,11 @@ class StepTrace:
 
     @classmethod
     def thinned(
-        cls, losses: list[float], grad_norms: list[float], max_points: int = MAX_TRACE_POINTS
+        cls,
+        losses: list[float],
+        grad_norms: list[float],
+        max_points: int = MAX_TRACE_POINTS,
+        loss_scales: Sequence[float] = (),
     ) -> StepTrace:
         """Return the trace of steps 1..n with at most ``max_points`` points and the last."""
         stride = max(1, math.ceil(len(losses) / max_points))
@@ -106,6 +112,14 @@ class StepTrace:
             tuple(i + 1 for i in kept),
             tuple(losses[i] for i in kept),
             tuple(grad_norms[i] for i in kept),
+            tuple(loss_scales[i] for i in kept) if loss_scales else (),
+        )
+
+    def until(self, step: int) -> StepTrace:
+        """Return the trace as it stood after a step."""
+        kept = sum(each <= step for each in self.steps)
+        return StepTrace(
+            self.steps[:kept], self.losses[:kept], self.grad_norms[:kept], self.loss_scales[:kept]
         )
 
 

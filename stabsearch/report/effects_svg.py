@@ -52,7 +52,8 @@ def axis_figure(axis: RatioAxis) -> Markup:
         tag("text", fold(ratio).removesuffix(".0"), x=axis.place(ratio), y=12, class_="tick mid")
         for ratio in axis.ticks
     ]
-    return tag("svg", names, height=16, aria_hidden="true")
+    title = tag("title", "factor on the safe learning rate")
+    return tag("svg", title, names, height=16, role="img")
 
 
 def effect_figure(effect: Effect, axis: RatioAxis) -> Markup:

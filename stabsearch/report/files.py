@@ -17,6 +17,7 @@ from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Context, TrialRecord
 from stabsearch.records.frame import trials_frame
 from stabsearch.records.plain_json import read_json
+from stabsearch.report.failures import bundles_in
 from stabsearch.report.findings import Findings
 from stabsearch.report.html import report_html
 from stabsearch.report.markdown import FRONTIER_PICTURE, report_markdown
@@ -54,8 +55,9 @@ def write_reports(
         diagnosis: why nothing safe was found, as ``Diagnosis.to_json`` gives it.
     """
     findings = Findings.of(
-        sweep, records, frontier, answer, command=command, versions=versions, diagnosis=diagnosis
-    )
+        sweep, records, frontier, answer, command=command, versions=versions, diagnosis=diagnosis,
+        bundles=bundles_in(folder),
+    )  # fmt: skip
     contents = _rendered(findings)
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted({*contents, RECOMMENDED_FILE}):

@@ -14,6 +14,8 @@ from stabsearch.config import Sweep
 from stabsearch.frontier import Answer, Frontier
 from stabsearch.frontier.bridges import at_base_horizon, base_horizon, is_bridge
 from stabsearch.records import Cause, Context, Outcome, Stage, TrialRecord
+from stabsearch.report.calibration import Calibration, calibration_of
+from stabsearch.report.grid_cost import GridCost, grid_cost
 
 MANY_SURVIVORS = 2  # chosen: one survivor above a failure is what a shallow boundary looks like
 
@@ -98,6 +100,8 @@ class Findings:
     versions: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] | None = None
     """Why nothing safe was found, as ``diagnosis.json`` holds it."""
+    bundles: frozenset[str] = frozenset()
+    """Names of the folders that there are below ``bad_batches/``."""
 
     @classmethod
     def of(
@@ -110,10 +114,11 @@ class Findings:
         command: str = "",
         versions: Mapping[str, str] | None = None,
         diagnosis: Mapping[str, Any] | None = None,
+        bundles: frozenset[str] = frozenset(),
     ) -> Findings:
         """Return findings with the trials in order."""
         ordered = tuple(sorted(records, key=lambda record: record.plan.number))
-        return cls(sweep, ordered, frontier, answer, command, versions or {}, diagnosis)
+        return cls(sweep, ordered, frontier, answer, command, versions or {}, diagnosis, bundles)
 
     @cached_property
     def rows(self) -> tuple[ContextRow, ...]:
@@ -188,6 +193,18 @@ class Findings:
             startup_s=math.fsum(record.startup_s for record in self.records),
             span_s=max(ends, default=0.0) - begun,
             between_s=_between_s(timed),
+        )
+
+    @cached_property
+    def grid_cost(self) -> GridCost | None:
+        """Return what an even grid of the same resolution would have cost; None without a frontier."""
+        return grid_cost(self.frontier, self.records, self.answer.horizon)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Return how the model's failure probabilities agree with what happened."""
+        return calibration_of(
+            self.frontier, [record for group in self._by_context.values() for record in group]
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from stabsearch.frontier.answer import Recommendation
 from stabsearch.records import TrialRecord
@@ -10,20 +11,24 @@ from stabsearch.report.findings import Findings
 from stabsearch.report.layout import Column, Panel, Picture, marker, picture_of
 from stabsearch.report.markup import Markup, joined, tag
 from stabsearch.report.remarks import BELOW, FLAG, verdict_words
-from stabsearch.report.wording import ended, printable, rate, rate_interval
+from stabsearch.report.risk_field import Strip, strips_of
+from stabsearch.report.wording import CAUSES, ended, percent, printable, rate, rate_interval
 
-LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 52, 10, 12, 44, 340
+LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 52, 10, 12, 58, 372
 HALF_PAGE, FULL_PAGE = 504, 720
+LABEL_ROOM = 54  # px; chosen: the longest label of a column fits
+MANY = 200  # chosen: trials above which smaller marks hide less of each other
 NUM_COLORS = 7
 GLYPHS = {
-    "stable": "M-3.4,0a3.4,3.4 0 1,0 6.8,0a3.4,3.4 0 1,0 -6.8,0",
-    "nonfinite": "M-3.6,-3.6L3.6,3.6M-3.6,3.6L3.6,-3.6",
-    "diverged": "M0,-4.4L4.2,3.2L-4.2,3.2Z",
-    "collapsed": "M0,4.4L4.2,-3.2L-4.2,-3.2Z",
-    "scale_floor": "M0,-4.4L4.4,0L0,4.4L-4.4,0Z",
+    "stable": "M-3.3,0a3.3,3.3 0 1,0 6.6,0a3.3,3.3 0 1,0 -6.6,0",
+    "nonfinite": "M-4.4,-2.8L-2.8,-4.4L0,-1.6L2.8,-4.4L4.4,-2.8L1.6,0L4.4,2.8L2.8,4.4L0,1.6L-2.8,4.4L-4.4,2.8"
+    "L-1.6,0Z",
+    "diverged": "M0,-4.8L4.4,3.2L-4.4,3.2Z",
+    "collapsed": "M0,4.8L4.4,-3.2L-4.4,-3.2Z",
+    "scale_floor": "M0,-4.8L4.8,0L0,4.8L-4.8,0Z",
     "silent": "M-1.8,0a1.8,1.8 0 1,0 3.6,0a1.8,1.8 0 1,0 -3.6,0",
 }
-RING = "M-7,0a7,7 0 1,0 14,0a7,7 0 1,0 -14,0"
+RING = "M-7.5,0a7.5,7.5 0 1,0 15,0a7.5,7.5 0 1,0 -15,0"
 STAR = "M0,-9L2.4,-3.2L8.6,-2.8L3.8,1.2L5.3,7.3L0,4L-5.3,7.3L-3.8,1.2L-8.6,-2.8L-2.4,-3.2Z"
 
 
@@ -32,11 +37,14 @@ def frontier_figures(findings: Findings) -> Markup:
     picture = picture_of(findings)
     if not findings.records:
         return tag("p", "No trials yet.", class_="muted")
-    recommended = findings.answer.recommendation
-    figures = [_figure(panel, picture, recommended) for panel in picture.panels]
+    strips = strips_of(findings.frontier, picture.low, picture.high)
+    figures = [
+        _figure(panel, picture, findings, [strips.get(column.context) for column in panel.columns])
+        for panel in picture.panels
+    ]
     return joined(
         [
-            _legend(picture, recommended is not None),
+            _legend(picture, findings),
             tag("div", figures, class_="panels", style=_columns(picture)),
         ]
     )
@@ -66,21 +74,43 @@ class _Scale:
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _figure(panel: Panel, picture: Picture, recommended: Recommendation | None) -> Markup:
+def _figure(panel: Panel, picture: Picture, findings: Findings, strips: Sequence[Strip | None]) -> Markup:
+    """Return one panel: a group of links, one per trial, over what explains them."""
     scale = _Scale(picture)
+    recommended, name = findings.answer.recommendation, f"panel-{picture.panels.index(panel)}"
     drawn = tag(
         "svg",
-        tag("title", _summary(panel, picture)),
-        _axes(scale),
-        [_band(column, scale) for column in panel.columns],
+        tag("title", _summary(panel, picture), id=name),
+        [
+            _field(strip, column, scale, f"{name}-{place}")
+            for place, (column, strip) in enumerate(zip(panel.columns, strips, strict=True))
+        ],
+        _axes(scale, panel),
         [_point(column, index, scale) for column in panel.columns for index in range(len(column.trials))],
+        [_band(column, scale) for column in panel.columns],
         [_star(column, recommended, scale) for column in panel.columns],
         viewBox=f"0 0 {scale.width} {HEIGHT}",
         style=f"max-width:{scale.width}px;min-width:{0.62 * scale.width:.0f}px",
-        role="img",
+        role="group",
+        aria_labelledby=name,
+        class_="many" if len(findings.records) > MANY else None,
     )
     caption = tag("figcaption", panel.title)
     return tag("figure", caption, tag("div", drawn, class_="scroll"))
+
+
+def _field(strip: Strip | None, column: Column, scale: _Scale, name: str) -> Markup:
+    """Return a context's failure probability as colour; an empty strip where no trial ran."""
+    left, right = scale.x(column.x - column.half_width), scale.x(column.x + column.half_width)
+    place = {"x": left, "y": TOP, "width": round(right - left, 1), "height": HEIGHT - TOP - BOTTOM}
+    if strip is None:
+        return tag("rect", class_="field none", **place)
+    stops = [
+        tag("stop", offset=f"{share:g}", stop_opacity=f"{probability:.3g}")
+        for share, probability in strip.corners()
+    ]
+    gradient = tag("linearGradient", stops, id=name, x1=0, y1=1, x2=0, y2=0)
+    return joined([gradient, tag("rect", class_="field", fill=f"url(#{name})", **place)])
 
 
 def _summary(panel: Panel, picture: Picture) -> str:
@@ -100,23 +130,27 @@ def _said(column: Column) -> str:
     return f"frontier near {rate(row.lr_safe)} ({rate_interval(row.lr_low, row.lr_high)}){flag}"
 
 
-def _axes(scale: _Scale) -> Markup:
+def _axes(scale: _Scale, panel: Panel) -> Markup:
     right, base = scale.width - RIGHT, HEIGHT - BOTTOM
-    label = tag("text", "warmup (optimizer steps)", x=(LEFT + right) / 2, y=HEIGHT - 8, class_="axis mid")
+    label = tag("text", "warmup (optimizer steps)", x=(LEFT + right) / 2, y=HEIGHT - 6, class_="axis mid")
     turned = f"translate(11,{(base + TOP) / 2:g}) rotate(-90)"
     side = tag("text", "learning rate", transform=turned, class_="axis mid")
-    warmups = [_warmup(index, steps, scale) for index, steps in enumerate(scale.picture.warmups)]
-    return joined([warmups, [_rule(power, scale) for power in scale.picture.decades], label, side])
+    warmups = [
+        tag("text", f"{steps:,}", x=scale.x(index), y=base + 33, class_="tick mid")
+        for index, steps in enumerate(scale.picture.warmups)
+    ]
+    columns = [_column_label(column, scale) for column in panel.columns]
+    return joined([[_rule(power, scale) for power in scale.picture.decades], columns, warmups, label, side])
 
 
-def _warmup(index: int, steps: int, scale: _Scale) -> Markup:
-    """Return the name of one warmup, every second one on a stripe."""
-    name = tag("text", f"{steps:,}", x=scale.x(index), y=HEIGHT - BOTTOM + 17, class_="tick mid")
-    if index % 2 == 0:
-        return name
-    width, height = round(scale.per_warmup, 1), HEIGHT - TOP - BOTTOM
-    stripe = tag("rect", x=scale.x(index - 0.5), y=TOP, width=width, height=height, class_="stripe")
-    return joined([stripe, name])
+def _column_label(column: Column, scale: _Scale) -> Markup | None:
+    """Return what a column's colour stands for, where there is room below it."""
+    if 2 * column.half_width * scale.per_warmup < LABEL_ROOM or len(scale.picture.colors) == 1:
+        return None
+    place = {"x": scale.x(column.x), "y": HEIGHT - BOTTOM + 15}
+    return tag(
+        "text", scale.picture.colors[column.color], class_=f"label mid {_color(column.color)}", **place
+    )
 
 
 def _rule(power: int, scale: _Scale) -> Markup:
@@ -126,7 +160,7 @@ def _rule(power: int, scale: _Scale) -> Markup:
 
 
 def _band(column: Column, scale: _Scale) -> Markup | None:
-    """Return the credible interval and the safe rate; an outline where there is not enough evidence."""
+    """Return the credible interval as a box and the safe rate as its line; dashed where evidence is short."""
     row = column.row
     if row is None or not row.num_trials:
         return None
@@ -136,7 +170,8 @@ def _band(column: Column, scale: _Scale) -> Markup | None:
         top, width = scale.y(row.lr_high), round(right - left, 1)
         height = round(max(scale.y(row.lr_low) - top, 1), 1)
         look = "band" if row.lr_safe else "band unsure"
-        parts.append(tag("rect", x=left, y=top, width=width, height=height, class_=look))
+        box = {"x": left, "y": top, "width": width, "height": height}
+        parts += [tag("rect", class_="halo", **box), tag("rect", class_=look, **box)]
     if row.lr_safe is not None:
         y = scale.y(row.lr_safe)
         parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="safe"))
@@ -144,24 +179,28 @@ def _band(column: Column, scale: _Scale) -> Markup | None:
 
 
 def _point(column: Column, index: int, scale: _Scale) -> Markup:
+    """Return a trial as a link to its row in the table of trials."""
     trial = column.trials[index]
     shape = marker(trial.outcome)
     place = f"translate({scale.x(column.trial_x(index))},{scale.y(trial.plan.learning_rate)})"
     is_ringed = trial.plan.number in column.failed_below
-    ring = tag("path", d=RING, transform=place, class_="ring") if is_ringed else None
-    point = tag(
-        "path",
+    return tag(
+        "a",
         tag("title", point_text(trial)),
-        d=GLYPHS[shape],
+        tag("path", d=RING, class_="ring") if is_ringed else None,
+        tag("path", d=GLYPHS[shape], class_=shape),
+        href=f"#trial-{trial.plan.number}",
         transform=place,
-        class_=f"{_color(column.color)} {shape}",
+        class_="point",
     )
-    return joined([ring, point])
 
 
 def point_text(trial: TrialRecord) -> str:
-    """Return one trial in a line: settings, how it ended, first bad step, message."""
-    parts = [f"trial {trial.plan.number}", f"learning rate {rate(trial.plan.learning_rate)}", ended(trial)]
+    """Return one trial in a line: settings, how it ended, cause, first bad step, message."""
+    parts = [f"trial {trial.plan.number}", f"learning rate {rate(trial.plan.learning_rate)}"]
+    parts += [trial.plan.context.label, ended(trial)]
+    if trial.cause is not None:
+        parts.append(f"cause: {CAUSES[trial.cause]}")
     if trial.first_bad_step is not None:
         parts.append(f"first bad step {trial.first_bad_step}")
     if trial.message:
@@ -177,19 +216,51 @@ def _star(column: Column, recommended: Recommendation | None, scale: _Scale) -> 
     return tag("path", tag("title", text), d=STAR, transform=place, class_="star")
 
 
-def _legend(picture: Picture, has_star: bool) -> Markup:
+def _legend(picture: Picture, findings: Findings) -> Markup:
     shapes = dict.fromkeys(marker(outcome) for outcome in picture.outcomes)
     names = {"silent": "no evidence", "scale_floor": "scale floor"}
     keys = [
-        *((_swatch(index), name) for index, name in enumerate(picture.colors)),
+        *((_glyph(GLYPHS[shape], shape), names.get(shape, shape)) for shape in shapes),
+        *([(_glyph(RING, "ring"), BELOW)] if picture.has_failed_below else []),
+        *([(_glyph(STAR, "star"), "recommended")] if findings.answer.recommendation else []),
         (_key(tag("line", x1=-9, x2=9, y1=0, y2=0, class_="plain safe")), "frontier"),
         (_box_key("band"), "credible interval"),
         *([(_box_key("band unsure"), "not enough evidence")] if picture.is_unsure else []),
-        *((_glyph(GLYPHS[shape], f"plain {shape}"), names.get(shape, shape)) for shape in shapes),
-        *([(_glyph(RING, "ring"), BELOW)] if picture.has_failed_below else []),
-        *([(_glyph(STAR, "star"), "recommended")] if has_star else []),
+        *((_swatch(index), name) for index, name in enumerate(picture.colors)),
     ]
-    return tag("ul", [tag("li", sign, name) for sign, name in keys], class_="legend")
+    listed = tag("ul", [tag("li", sign, name) for sign, name in keys], class_="legend")
+    return tag("div", _colour_key(findings.sweep.risk.max_failure_probability), listed, class_="keys")
+
+
+def _colour_key(risk: float) -> Markup:
+    """Return the scale of the failure probability, the allowed risk marked."""
+    ticks = [
+        joined([
+            tag("line", x1=160 * share, x2=160 * share, y1=12, y2=16, class_="notch"),
+            tag("text", f"{100 * share:g} %", x=160 * share, y=27, class_="tick mid"),
+        ])
+        for share in (0, 0.5, 1)
+    ]  # fmt: skip
+    gradient = tag(
+        "linearGradient",
+        tag("stop", offset=0, stop_opacity=0),
+        tag("stop", offset=1, stop_opacity=1),
+        id="risk-scale",
+    )
+    drawn = tag(
+        "svg",
+        tag("title", f"Colour: failure probability from 0 to 100 %; {percent(risk)} is allowed"),
+        gradient,
+        tag("rect", x=0, y=0, width=160, height=12, class_="field frame", fill="url(#risk-scale)"),
+        tag("path", d=f"M{160 * risk:g},0V12", class_="allowed"),
+        ticks,
+        viewBox="-14 -2 192 32",
+        role="img",
+        class_="colour-key",
+    )
+    return tag(
+        "div", tag("span", f"failure probability (line: {percent(risk)} allowed)"), drawn, class_="risk-key"
+    )
 
 
 def _key(*children: Markup) -> Markup:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from stabsearch.frontier.effects import Effect
 from stabsearch.records import TrialRecord
+from stabsearch.report import failures
 from stabsearch.report.effects_svg import RatioAxis, axis_figure, axis_of, effect_figure
+from stabsearch.report.failures import failures_of
 from stabsearch.report.findings import Findings
 from stabsearch.report.knobs import basis, direction, fold, fold_interval, setting
 from stabsearch.report.markup import Markup, joined, table, tag
@@ -86,16 +89,46 @@ def outcome_table(findings: Findings) -> Markup:
         return tag("p", "No trials yet.", class_="muted")
     total = len(findings.counted)
     rows = [
-        (outcome.value, count, percent(count / total), OUTCOMES[outcome], _causes(findings, outcome))
+        (outcome.value, count, percent(count / total), OUTCOMES[outcome])
         for outcome, count in findings.outcomes.items()
     ]
-    heads = ["outcome", "#trials", "#share", "meaning", "causes"]
-    return table(heads, rows, caption="Outcomes and their causes")
+    return table(["outcome", "#trials", "#share", "meaning"], rows, caption="Outcomes")
 
 
-def _causes(findings: Findings, outcome: object) -> str:
-    found = [f"{CAUSES[cause]} ({count})" for (of, cause), count in findings.causes.items() if of is outcome]
-    return ", ".join(found) or NONE
+def failure_table(findings: Findings) -> Markup | None:
+    """Return what failed and why, with links to the first bad batches; None when nothing did."""
+    rows = [
+        (
+            each.outcome.value,
+            each.cause_words,
+            len(each.trials),
+            each.rates,
+            each.bad_step,
+            _bundles(each.bundles, findings),
+            printable(each.example),
+        )
+        for each in failures_of(findings)
+    ]
+    return table(failures.HEADS, rows, caption="Failures by cause") if rows else None
+
+
+def _bundles(names: Sequence[str], findings: Findings) -> Markup | str:
+    """Return links to bundles; those that are gone are named without one."""
+    if not names:
+        return NONE
+    shown = [bundle_link(name, findings) for name in names[: failures.MAX_LINKS]]
+    more = len(names) - failures.MAX_LINKS
+    spaced = [part for link in shown for part in (", ", link)][1:]
+    return joined([*spaced, f" and {more} more" if more > 0 else None])
+
+
+def bundle_link(name: str, findings: Findings) -> Markup | str:
+    """Return a relative link to a bundle, or its name where it is not there any more."""
+    if not name:
+        return ""
+    if name not in findings.bundles:
+        return f"{printable(name)} (missing)"
+    return tag("a", printable(name), href=f"{failures.FOLDER}/{quote(name)}/")
 
 
 def trial_table(findings: Findings) -> Markup:
@@ -108,18 +141,22 @@ def trial_table(findings: Findings) -> Markup:
         "#learning rate",
         "context",
         "outcome",
+        "cause",
         "#first bad step",
         "#steps",
         "#seconds",
         "message",
+        "bundle",
     ]
-    full = table(heads, [_trial_row(trial, findings) for trial in findings.records], caption="Every trial")
+    rows = [_trial_row(trial, findings) for trial in findings.records]
+    names = [f"trial-{trial.plan.number}" for trial in findings.records]
+    full = table(heads, rows, caption="Every trial", ids=names)
     is_open = "" if len(findings.records) <= OPEN_TRIALS else None
     summary = tag("summary", counted(len(findings.records), "trial"))
     return tag("details", summary, full, open=is_open, class_="trials")
 
 
-def _trial_row(trial: TrialRecord, findings: Findings) -> tuple[str | int, ...]:
+def _trial_row(trial: TrialRecord, findings: Findings) -> tuple[Markup | str | int, ...]:
     plan, run_for = trial.plan, purpose(trial, findings)
     return (
         plan.number,
@@ -127,8 +164,10 @@ def _trial_row(trial: TrialRecord, findings: Findings) -> tuple[str | int, ...]:
         planned_rate(plan),
         plan.context.label,
         ended(trial),
+        CAUSES[trial.cause] if trial.cause else "",
         NONE if trial.first_bad_step is None else trial.first_bad_step,
         trial.steps,
         f"{trial.startup_s + trial.train_s:.1f}",
         printable(trial.message),
+        bundle_link(trial.bundle, findings),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
+from stabsearch.report import certainty, clipping, failures, no_answer, scaling_svg
 from stabsearch.report.beside import beside, multiplied_text
 from stabsearch.report.findings import Findings
 from stabsearch.report.knobs import direction, fold, fold_interval, setting
+from stabsearch.report.no_answer import next_command
 from stabsearch.report.recommended import recommended_arguments, render
 from stabsearch.report.remarks import (
     contexts_in_words,
@@ -48,6 +51,7 @@ def report_markdown(findings: Findings) -> str:
     parts = [
         *_answer(findings),
         *_why(findings),
+        *_gap(findings),
         *_recommended(findings),
         "## Frontier",
         f"![Frontier: safe learning rate per {contexts_in_words(findings)}]({FRONTIER_PICTURE})",
@@ -59,6 +63,10 @@ def report_markdown(findings: Findings) -> str:
         "## How trials ended",
         escaped(ending_note(findings)),
         _outcome_table(findings),
+        *_failures(findings),
+        *_scaling(findings),
+        *_clipping(findings),
+        *_calibration(findings),
         *_confirmation(findings),
         *_caveats(findings),
         "## Trials",
@@ -66,6 +74,7 @@ def report_markdown(findings: Findings) -> str:
         _trial_table(findings),
         "## Cost",
         _cost(findings),
+        escaped(certainty.grid_text(findings)),
         "## Environment and command",
         *_environment(findings),
     ]
@@ -91,13 +100,19 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", printable(text))
 
 
+class _Raw(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table; a head that starts with ``#`` marks a column of numbers. Cells are escaped."""
     lines = [
         [head.removeprefix("#") for head in heads],
         ["--:" if h.startswith("#") else "---" for h in heads],
     ]
-    lines += [[escaped(str(cell)) for cell in row] for row in rows]
+    lines += [[cell if isinstance(cell, _Raw) else escaped(str(cell)) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -111,11 +126,23 @@ def _fenced(text: str, language: str = "") -> str:
 def _answer(findings: Findings) -> list[str]:
     answer = findings.answer
     heading = f"{SYMBOLS[TONES[answer.verdict]]} {HEADINGS[answer.verdict]}"
-    return [
-        f"# {escaped(findings.sweep.name)}: {heading}",
-        f"**{escaped(answer.sentence)}**",
-        f"Next: {escaped(next_step(findings.sweep, answer, findings.records))}",
-    ]
+    told = [f"**{escaped(answer.sentence)}**", escaped(certainty.basis_text(findings))]
+    then = [f"Next: {escaped(next_step(findings.sweep, answer, findings.records))}"]
+    title = f"# {escaped(findings.sweep.name)}: {heading}"
+    if answer.recommendation:
+        return [title, *told, *then]
+    command = next_command(findings)
+    return [title, *then, *([_fenced(command, "sh")] if command else []), *told]
+
+
+def _gap(findings: Findings) -> list[str]:
+    """Return what the trials of a sweep without an answer lack."""
+    title = no_answer.gap_title(findings)
+    if not title:
+        return []
+    rows = no_answer.gap_rows(findings)
+    numbers = [_table(no_answer.gap_heads(findings), rows)] if rows else []
+    return [f"## {title}", escaped(no_answer.gap_text(findings)), *numbers]
 
 
 def _recommended(findings: Findings) -> list[str]:
@@ -176,16 +203,57 @@ def _extrapolated(findings: Findings) -> list[str]:
 def _outcome_table(findings: Findings) -> str:
     if not findings.counted:
         return "No trials yet."
-    rows = []
-    for outcome, count in findings.outcomes.items():
-        causes = [f"{CAUSES[cause]} ({n})" for (of, cause), n in findings.causes.items() if of is outcome]
-        rows.append((outcome.value, count, OUTCOMES[outcome], ", ".join(causes) or NONE))
-    return _table(["outcome", "#trials", "meaning", "causes"], rows)
+    rows = [(outcome.value, count, OUTCOMES[outcome]) for outcome, count in findings.outcomes.items()]
+    return _table(["outcome", "#trials", "meaning"], rows)
+
+
+def _failures(findings: Findings) -> list[str]:
+    """Return what failed and why; names of bundles are links where the bundles are there."""
+    rows = [
+        (
+            each.outcome.value,
+            each.cause_words,
+            len(each.trials),
+            each.rates,
+            each.bad_step,
+            _Raw(", ".join(_bundle(name, findings) for name in each.bundles[: failures.MAX_LINKS]) or NONE),
+            each.example,
+        )
+        for each in failures.failures_of(findings)
+    ]
+    if not rows:
+        return []
+    return ["### Failures by cause", _table(failures.HEADS, rows), escaped(failures.missing_text(findings))]
+
+
+def _bundle(name: str, findings: Findings) -> str:
+    """Return a link to a bundle, or its name where it is not there any more."""
+    if name not in findings.bundles:
+        return f"{escaped(name)} (missing)" if name else ""
+    return f"[{escaped(name)}]({failures.FOLDER}/{quote(name)}/)"
+
+
+def _scaling(findings: Findings) -> list[str]:
+    rows = scaling_svg.scaling_rows(findings)
+    return ["## Loss scale and skipped steps, fp16", _table(scaling_svg.HEADS, rows)] if rows else []
+
+
+def _clipping(findings: Findings) -> list[str]:
+    rows = clipping.clipping_rows(findings)
+    return ["## Clipped updates", escaped(clipping.NOTE), _table(clipping.HEADS, rows)] if rows else []
+
+
+def _calibration(findings: Findings) -> list[str]:
+    text = certainty.calibration_text(findings)
+    rows = certainty.calibration_rows(findings)
+    return ["## Calibration", escaped(text), _table(certainty.CALIBRATION_HEADS, rows)] if text else []
 
 
 def _confirmation(findings: Findings) -> list[str]:
     text = confirmation_text(findings.answer, findings.sweep.risk.confidence)
-    return ["## Confirmation", escaped(text)] if text else []
+    rows = certainty.confirmation_rows(findings)
+    seeds = [_table(certainty.CONFIRMATION_HEADS, rows)] if rows else []
+    return ["## Confirmation", escaped(text), *seeds] if text or rows else []
 
 
 def _caveats(findings: Findings) -> list[str]:
@@ -204,9 +272,11 @@ def _trial_table(findings: Findings) -> str:
             planned_rate(trial.plan),
             trial.plan.context.label,
             ended(trial),
+            CAUSES[trial.cause] if trial.cause else "",
             NONE if trial.first_bad_step is None else trial.first_bad_step,
             trial.steps,
             trial.message,
+            _Raw(_bundle(trial.bundle, findings)),
         )
         for trial in findings.records
     ]
@@ -216,9 +286,11 @@ def _trial_table(findings: Findings) -> str:
         "#learning rate",
         "context",
         "outcome",
+        "cause",
         "#first bad step",
         "#steps",
         "message",
+        "bundle",
     ]
     return _table(heads, rows)
 

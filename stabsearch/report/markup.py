@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from itertools import zip_longest
 
 
 class Markup(str):
@@ -53,14 +54,16 @@ def _text(child: Child | Iterable[Child]) -> str:
     return joined(child)
 
 
-def table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: str) -> Markup:
+def table(
+    heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: str, ids: Iterable[str] = ()
+) -> Markup:
     """Return a table whose first column heads its row; ``caption`` is for those who do not see it.
 
-    A head that starts with ``#`` marks a column of numbers.
+    A head that starts with ``#`` marks a column of numbers. ``ids`` are what links to its rows lead to.
     """
     names = [head if isinstance(head, Markup) else str(head) for head in heads]
     numeric = [name.startswith("#") for name in names]
-    body = [_row(tuple(row), numeric) for row in rows]
+    body = [_row(tuple(row), numeric, name) for row, name in zip_longest(rows, ids)]
     return tag(
         "div",
         tag(
@@ -82,10 +85,10 @@ def _head(name: str) -> Markup:
     return tag("th", name, scope="col")
 
 
-def _row(cells: tuple[Child, ...], numeric: list[bool]) -> Markup:
+def _row(cells: tuple[Child, ...], numeric: list[bool], name: str | None) -> Markup:
     first, *rest = cells
     others = [
         tag("td", cell, class_="number" if is_number else None)
         for cell, is_number in zip(rest, numeric[1:], strict=True)
     ]
-    return tag("tr", tag("th", first, scope="row", class_="number" if numeric[0] else None), others)
+    return tag("tr", tag("th", first, scope="row", class_="number" if numeric[0] else None), others, id=name)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -15,22 +20,26 @@ from stabsearch.records import Context
 from stabsearch.report.findings import Findings
 from stabsearch.report.layout import Column, Panel, Picture, color_of, marker, picture_of
 from stabsearch.report.remarks import BELOW
+from stabsearch.report.risk_field import RISK_LIGHT, Strip, strips_of
 from stabsearch.report.wording import counted, percent
 
-DPI = 200
+DPI = 300
 KEY_WIDTH = 1.5  # inches; chosen: the longest text of the legend fits
 CHARACTERS_PER_INCH = 10  # chosen: of a panel's title, so that two neighbours do not touch
 NO_BREAK = "\N{NO-BREAK SPACE}"
-INK, MUTED, GRID = "#1f2328", "#6b7280", "#e5e7eb"
+CROWD = 80  # chosen: trials of a panel above which smaller marks hide less of each other
+INK, MUTED, GRID, PAPER = "#1f2328", "#5c6673", "#e5e7eb", "#ffffff"
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "stable": {"marker": "o", "s": 15, "linewidths": 0},
-    "nonfinite": {"marker": "x", "s": 26, "linewidths": 1.3},
-    "diverged": {"marker": "^", "s": 24, "linewidths": 1.1, "facecolors": "white"},
-    "collapsed": {"marker": "v", "s": 24, "linewidths": 1.1, "facecolors": "white"},
-    "scale_floor": {"marker": "D", "s": 18, "linewidths": 1.1, "facecolors": "white"},
-    "silent": {"marker": ".", "s": 12, "linewidths": 0, "color": "#9ca3af"},
+    "stable": {"marker": "o", "s": 15, "linewidths": 0.8, "facecolors": PAPER, "edgecolors": INK},
+    "nonfinite": {"marker": "X", "s": 24, "linewidths": 0.6, "facecolors": INK, "edgecolors": PAPER},
+    "diverged": {"marker": "^", "s": 24, "linewidths": 0.6, "facecolors": INK, "edgecolors": PAPER},
+    "collapsed": {"marker": "v", "s": 24, "linewidths": 0.6, "facecolors": INK, "edgecolors": PAPER},
+    "scale_floor": {"marker": "D", "s": 18, "linewidths": 0.6, "facecolors": INK, "edgecolors": PAPER},
+    "silent": {"marker": ".", "s": 12, "linewidths": 0, "facecolors": "#9ca3af", "edgecolors": "none"},
 }
+"""What survived is hollow, what failed is solid, each with an edge of the other shade."""
+COLORS = LinearSegmentedColormap.from_list("failure probability", [PAPER, RISK_LIGHT])
 NAMES = {"silent": "no evidence", "scale_floor": "scale floor"}
 
 
@@ -80,12 +89,14 @@ def _draw(figure: Figure, picture: Picture, findings: Findings) -> None:
         return
     axes = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
     recommended = findings.answer.recommendation
+    strips = strips_of(findings.frontier, picture.low, picture.high)
     for axis, panel in zip(axes.flat, picture.panels, strict=False):
-        _panel(axis, panel, picture)
+        _panel(axis, panel, picture, strips)
         if recommended:
             _star(axis, panel, recommended.context, recommended.learning_rate)
     for axis in axes.flat[len(picture.panels) :]:
         axis.set_axis_off()
+    _colour_key(figure, axes, findings.sweep.risk.max_failure_probability)
     for axis in axes[:, 0]:
         axis.set_ylabel("learning rate", fontsize=8.5, color=INK)
     for axis in axes[-1, :]:
@@ -98,13 +109,23 @@ def _draw(figure: Figure, picture: Picture, findings: Findings) -> None:
     )  # fmt: skip
 
 
+def _colour_key(figure: Figure, axes: Any, risk: float) -> None:
+    """Draw the scale of the failure probability, the allowed risk marked."""
+    key = figure.colorbar(ScalarMappable(cmap=COLORS), ax=axes, fraction=0.025, pad=0.015, aspect=32)
+    key.set_ticks([0, risk, 0.5, 1], labels=["0 %", f"{percent(risk)}\nallowed", "50 %", "100 %"])
+    key.ax.axhline(risk, color=INK, linewidth=0.9)
+    key.ax.tick_params(labelsize=7, colors=MUTED, length=2)
+    key.outline.set_linewidth(0.4)
+    key.set_label("failure probability", fontsize=8.5, color=INK)
+
+
 def _title(findings: Findings) -> str:
     risk = percent(findings.sweep.risk.max_failure_probability)
     trials = counted(len(findings.records), "trial")
     return f"Learning rates with failure probability ≤ {risk} · {findings.sweep.name} · {trials}"
 
 
-def _panel(axis: Any, panel: Panel, picture: Picture) -> None:
+def _panel(axis: Any, panel: Panel, picture: Picture, strips: Mapping[Context, Strip]) -> None:
     axis.set_yscale("log")
     axis.set_ylim(picture.low, picture.high)
     axis.set_xlim(-0.5, len(picture.warmups) - 0.5)
@@ -118,11 +139,24 @@ def _panel(axis: Any, panel: Panel, picture: Picture) -> None:
     axis.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
         axis.spines[side].set_visible(False)
-    for index in range(1, len(picture.warmups), 2):
-        axis.axvspan(index - 0.5, index + 0.5, color="#f6f7f9", linewidth=0, zorder=0)
     for column in panel.columns:
+        _field(axis, column, strips.get(column.context), picture)
         _frontier(axis, column)
-        _trials(axis, column)
+        _trials(axis, column, is_crowded=sum(len(each.trials) for each in panel.columns) > CROWD)
+
+
+def _field(axis: Any, column: Column, strip: Strip | None, picture: Picture) -> None:
+    """Draw the failure probability of a context as colour behind its trials."""
+    left, right = column.x - column.half_width, column.x + column.half_width
+    if strip is None:
+        axis.add_patch(
+            Rectangle((left, picture.low), right - left, picture.high - picture.low, color="#f6f7f9")
+        )
+        return
+    span = math.log10(picture.high / picture.low)
+    edges = [picture.low * 10 ** (span * place) for place, _ in strip.points]
+    colors = [[(below + above) / 2] for (_, below), (_, above) in pairwise(strip.points)]
+    axis.pcolormesh([left, right], edges, colors, cmap=COLORS, vmin=0, vmax=1, zorder=0.5, rasterized=True)
 
 
 def _frontier(axis: Any, column: Column) -> None:
@@ -131,25 +165,30 @@ def _frontier(axis: Any, column: Column) -> None:
         return
     left, right = column.x - column.half_width, column.x + column.half_width
     if row.lr_low is not None and row.lr_high is not None:
-        is_known = row.lr_safe is not None
-        look = {"alpha": 0.16, "linewidth": 0} if is_known else {"alpha": 0.6, "linestyle": (0, (3, 3))}
+        dashes: Any = "solid" if row.lr_safe is not None else (0, (3, 2))
         corner, size = (left, row.lr_low), (right - left, row.lr_high - row.lr_low)
-        axis.add_patch(Rectangle(corner, *size, color=color, fill=is_known, **look))
+        for edge, width, style in ((PAPER, 2.4, "solid"), (color, 1.2, dashes)):
+            box = Rectangle(corner, *size, fill=False, edgecolor=edge, linewidth=width, linestyle=style)
+            axis.add_patch(box).set_zorder(4)
     if row.lr_safe is not None:
-        axis.plot([left, right], [row.lr_safe] * 2, color=color, linewidth=2.2, solid_capstyle="butt")
+        axis.plot(
+            [left, right], [row.lr_safe] * 2, color=color, linewidth=2.2, solid_capstyle="butt", zorder=4
+        )
 
 
-def _trials(axis: Any, column: Column) -> None:
-    for index, trial in enumerate(column.trials):
-        shape = {"color": color_of(column.color), **SHAPES[marker(trial.outcome)]}
-        if "facecolors" in shape:
-            shape["edgecolors"] = shape.pop("color")
-        place = [column.trial_x(index)], [trial.plan.learning_rate]
-        axis.scatter(*place, alpha=0.9, zorder=3, **shape)
-        if trial.plan.number in column.failed_below:
-            axis.scatter(
-                *place, marker="o", s=95, facecolors="none", edgecolors=INK, linewidths=0.9, zorder=4
-            )
+def _trials(axis: Any, column: Column, *, is_crowded: bool) -> None:
+    places = [(column.trial_x(index), trial.plan.learning_rate) for index, trial in enumerate(column.trials)]
+    names = [marker(trial.outcome) for trial in column.trials]
+    for name in dict.fromkeys(names):  # one collection per shape: a call per trial would take seconds
+        shape = SHAPES[name]
+        here = [place for place, other in zip(places, names, strict=True) if other == name]
+        size = shape["s"] * (0.5 if is_crowded else 1)
+        axis.scatter(*zip(*here, strict=True), zorder=3, **{**shape, "s": size})
+    pairs = zip(places, column.trials, strict=True)
+    below = [place for place, trial in pairs if trial.plan.number in column.failed_below]
+    if below:
+        ring = {"marker": "o", "s": 95, "facecolors": "none", "edgecolors": INK, "linewidths": 0.9}
+        axis.scatter(*zip(*below, strict=True), zorder=4, **ring)
 
 
 def _star(axis: Any, panel: Panel, context: Context, learning_rate: float) -> None:
@@ -165,7 +204,7 @@ def _legend(picture: Picture, has_star: bool) -> list[Any]:
     colors = [Patch(facecolor=color_of(index), label=name) for index, name in enumerate(picture.colors)]
     band: list[Any] = [
         Line2D([], [], color=MUTED, linewidth=2.2, label="frontier"),
-        Patch(facecolor=MUTED, alpha=0.25, label="credible interval"),
+        Patch(fill=False, edgecolor=MUTED, label="credible interval"),
     ]
     if picture.is_unsure:
         band.append(Patch(label="not enough evidence", fill=False, edgecolor=MUTED, linestyle="--"))
@@ -187,6 +226,6 @@ def _shape_key(name: str) -> Line2D:
     shape = SHAPES[name]
     return Line2D(
         [], [], linestyle="", marker=shape["marker"], markersize=5.5 if name != "silent" else 6,
-        markerfacecolor="white" if "facecolors" in shape else shape.get("color", MUTED),
-        markeredgecolor=shape.get("color", MUTED), label=NAMES.get(name, name),
+        markerfacecolor=shape["facecolors"], markeredgecolor=shape["edgecolors"],
+        markeredgewidth=shape["linewidths"], label=NAMES.get(name, name),
     )  # fmt: skip

@@ -61,13 +61,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun.
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun; ``plural`` where it does not end in an s alone.
 
     >>> counted(1, "trial"), counted(3, "trial")
     ('1 trial', '3 trials')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def printable(text: str) -> str:
@@ -254,7 +254,7 @@ def _widen(sweep: Sweep) -> str:
     if set(search.precision) <= {"fp16", "bf16-pure"}:
         ways.append("try bf16 or fp32")
     listed = ", ".join(ways[:-1]) + f" and {ways[-1]}" if len(ways) > 1 else ways[0]
-    return f"{listed[0].upper()}{listed[1:]}, then run again."
+    return f"{listed[0].upper()}{listed[1:]}, then run it under another name."
 
 
 def _more_evidence(sweep: Sweep, records: tuple[TrialRecord, ...]) -> str:

@@ -107,8 +107,10 @@ class GuardLog:
         return bad
 
     def trace(self) -> StepTrace:
-        """Return losses and gradient norms for the record."""
-        return StepTrace.thinned(self.losses, self.grad_norms)
+        """Return losses, gradient norms and, where a scaler was at work, its scales, for the record."""
+        has_scaler = any(scale != 1.0 for scale in self.loss_scales if math.isfinite(scale))
+        scales = self.loss_scales if has_scaler else ()
+        return StepTrace.thinned(self.losses, self.grad_norms, loss_scales=scales)
 
     def _step_loss(self) -> float:
         total = sum(self._window) / self.loss_multiple

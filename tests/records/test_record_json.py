@@ -41,8 +41,12 @@ plans = st.builds(
     horizon=steps,
     ramp_from=st.none() | st.floats(1e-9, 1e3),
 )
-traces = st.lists(st.tuples(any_float, any_float), max_size=20).map(
-    lambda points: StepTrace.thinned([loss for loss, _ in points], [norm for _, norm in points])
+traces = st.tuples(st.booleans(), st.lists(st.tuples(any_float, any_float, any_float), max_size=20)).map(
+    lambda drawn: StepTrace.thinned(
+        [loss for loss, _, _ in drawn[1]],
+        [norm for _, norm, _ in drawn[1]],
+        loss_scales=[scale for _, _, scale in drawn[1]] if drawn[0] else (),
+    )
 )
 dtypes = st.sampled_from(["float32", "bfloat16", "float16"])
 effectives = st.builds(
@@ -124,6 +128,15 @@ def test_a_record_from_before_ramps_is_read(record: TrialRecord) -> None:
     old = {**data, "version": 1, "plan": {k: v for k, v in data["plan"].items() if k != "ramp_from"}}
     plain = dataclasses.replace(record, plan=dataclasses.replace(record.plan, ramp_from=None))
     assert comparable(TrialRecord.from_json(old)) == comparable(plain)
+
+
+@given(records)
+def test_a_record_from_before_loss_scales_is_read(record: TrialRecord) -> None:
+    """Version 4 did not keep the loss scale of each update: they are not known, and nothing else changes."""
+    data = record.to_json()
+    trace = {name: points for name, points in data["trace"].items() if name != "loss_scales"}
+    plain = dataclasses.replace(record, trace=dataclasses.replace(record.trace, loss_scales=()))
+    assert comparable(TrialRecord.from_json({**data, "version": 4, "trace": trace})) == comparable(plain)
 
 
 def test_a_record_without_a_version_is_refused() -> None:

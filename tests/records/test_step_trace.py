@@ -39,3 +39,13 @@ def test_a_short_trial_is_kept_whole(num_steps: int) -> None:
     """Thinning starts only where a record would become large."""
     trace = StepTrace.thinned([0.0] * num_steps, [0.0] * num_steps)
     assert trace.steps == tuple(range(1, num_steps + 1))
+
+
+@given(lengths, st.integers(1, 2000), st.integers(0, 6000))
+def test_a_trace_can_be_looked_at_as_of_an_earlier_step(num_steps: int, max_points: int, step: int) -> None:
+    """Loss scales go along, and what came later is gone."""
+    numbers = [float(i) for i in range(num_steps)]
+    trace = StepTrace.thinned(numbers, numbers, max_points, numbers).until(step)
+    assert all(each <= step for each in trace.steps)
+    assert trace.loss_scales == trace.losses == tuple(each - 1 for each in trace.steps)
+    assert len(trace.grad_norms) == len(trace.steps)

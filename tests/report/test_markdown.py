@@ -29,8 +29,9 @@ def test_keeps_the_order_of_the_page() -> None:
     headings = re.findall(r"^#+ (.*)$", report_markdown(findings), re.MULTILINE)
     assert headings[1:] == [
         "Recommended TrainingArguments", "Frontier", "What each setting buys",
-        "Over the full run: extrapolated, not measured", "How trials ended", "Confirmation",
-        "What this does not show", "Trials", "Cost", "Environment and command",
+        "Over the full run: extrapolated, not measured", "How trials ended", "Failures by cause",
+        "Clipped updates", "Calibration", "Confirmation", "What this does not show", "Trials", "Cost",
+        "Environment and command",
     ]  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_a_hostile_message_stays_in_its_cell() -> None:
     findings = make_findings(1, records=(make_trial(0, Outcome.DIVERGED, message="a | b\n| c <b>"),))
     rows = [line for line in report_markdown(findings).splitlines() if line.startswith("| 0 |")]
     assert len(rows) == 1
-    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 9
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 11
 
 
 def test_a_fence_in_the_command_does_not_end_the_block() -> None:

@@ -105,3 +105,15 @@ def test_a_training_that_goes_on_is_judged_afresh(losses: list[float], value: fl
     found = log.update(norm, 1e-3)
     assert found is not None
     assert found.step == len(losses) + 2
+
+
+def test_loss_scales_are_kept_where_a_scaler_was_at_work() -> None:
+    """One per update, as the update met it; a run without a scaler keeps none."""
+    log, plain = GuardLog(), GuardLog()
+    for scale, is_skipped in ((65536.0, True), (32768.0, False)):
+        log.micro_loss(1.0)
+        log.update(math.inf if is_skipped else 1.0, 1e-3, is_skipped, scale)
+        plain.micro_loss(1.0)
+        plain.update(1.0, 1e-3)
+    assert log.trace().loss_scales == (65536.0, 32768.0)
+    assert plain.trace().loss_scales == ()
