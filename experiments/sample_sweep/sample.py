@@ -83,7 +83,7 @@ def _simulate(setting: SampleSetting, prepared: Prepared, folder: Path, *, has_t
     world = SampleWorld(setting.seed, median_s=setting.median_s, loss_share=0.0, kind=setting.kind)
     cluster = VirtualCluster(world, setting.slots, watch)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        view = PlainView(setting.trials, stream=nowhere)
+        view = PlainView(prepared.sweep, nowhere)
         campaign = campaign_of(prepared, study, watch, view, cluster.clock)
         if has_trials:
             cluster.run(campaign)

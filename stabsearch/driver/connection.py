@@ -76,6 +76,11 @@ def _connect(address: str, variables: dict[str, str], folder: Path) -> None:
         raise KeyboardInterrupt from None
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _not_connected(address, str(error).splitlines()[0]) from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # Ray's own, where its node is not up in time: on a machine that is very busy
+        raise _not_connected(address, str(error).partition(". ")[0]) from None
 
 
 def _home(folder: Path) -> dict[str, str]:

@@ -151,7 +151,9 @@ def _untested(
         return _answer(frontier, terms, Verdict.ABSTAINED, sentences.abstained(failed, last, terms))
     best = frontier.recommend()
     if best is None:
-        sentence = f"Not enough evidence after {len(records)} trials: {frontier.why_not}."
+        sentence = (
+            f"Not enough evidence after {sentences.counted(len(records), 'trial')}: {frontier.why_not}."
+        )
         return _answer(frontier, terms, Verdict.NOT_ENOUGH_EVIDENCE, sentence)
     confirmation = _untried(records, best, failed, frontier, terms)
     sentence = sentences.unconfirmed(best, confirmation, terms)

@@ -41,7 +41,7 @@ def abstained(num_failed: int, best: Recommendation, terms: Terms) -> str:
         terms: of the answer.
     """
     return (
-        f"No candidate survived confirmation in {_counted(num_failed, 'round')}: a fresh seed broke within "
+        f"No candidate survived confirmation in {counted(num_failed, 'round')}: a fresh seed broke within "
         f"{terms.horizon} steps each time, the last time on {words(best)}."
     )
 
@@ -56,12 +56,17 @@ def words(best: Recommendation) -> str:
     return f"learning rate {best.learning_rate:.3g} in {context.precision} with {listed}"
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "trial"), counted(2, "trial")
+    ('1 trial', '2 trials')
+    """
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _tries(failed_rounds: int) -> str:
-    return f", after {_counted(failed_rounds, 'candidate')} failed" if failed_rounds else ""
+    return f", after {counted(failed_rounds, 'candidate')} failed" if failed_rounds else ""
 
 
 def _so_far(confirmation: Confirmation | None) -> str:
@@ -108,10 +113,10 @@ def _bridges(confirmation: Confirmation, terms: Terms) -> str:
         return ""
     if confirmation.bridge_failed:
         return (
-            f" But {confirmation.bridge_failed} of {_counted(ran, 'bridge trial')} broke between step "
+            f" But {confirmation.bridge_failed} of {counted(ran, 'bridge trial')} broke between step "
             f"{terms.horizon} and {confirmation.bridge_horizon}."
         )
     return (
-        f" {confirmation.bridge_survived} of {_counted(ran, 'bridge trial')} survived to step "
+        f" {confirmation.bridge_survived} of {counted(ran, 'bridge trial')} survived to step "
         f"{confirmation.bridge_horizon}."
     )

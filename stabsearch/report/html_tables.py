@@ -109,7 +109,9 @@ def failure_table(findings: Findings) -> Markup | None:
         )
         for each in failures_of(findings)
     ]
-    return table(failures.HEADS, rows, caption="Failures by cause") if rows else None
+    if not rows:
+        return None
+    return tag("div", table(failures.HEADS, rows, caption="Failures by cause"), class_="failures")
 
 
 def _bundles(names: Sequence[str], findings: Findings) -> Markup | str:

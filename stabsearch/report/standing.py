@@ -39,4 +39,5 @@ class Standing:
     @property
     def line(self) -> str:
         """Return the answer in a line."""
-        return f"{HEADINGS[self.answer.verdict]}: {printable(self.answer.sentence)}"
+        heading, sentence = HEADINGS[self.answer.verdict], printable(self.answer.sentence)
+        return sentence if sentence.startswith(heading) else f"{heading}: {sentence}"

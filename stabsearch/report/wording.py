@@ -198,7 +198,7 @@ def next_step(sweep: Sweep, answer: Answer, records: tuple[TrialRecord, ...]) ->
                 f"{answer.horizon:,} of {answer.max_steps:,} optimizer steps: keep an eye on the rest."
             )
         case Verdict.UNCONFIRMED:
-            return _confirm(answer)
+            return _confirm(answer, sweep, len(records))
         case Verdict.NOTHING_SAFE:
             return _widen(sweep)
         case Verdict.NOT_ENOUGH_EVIDENCE | Verdict.ABSTAINED:
@@ -215,7 +215,7 @@ def next_step(sweep: Sweep, answer: Answer, records: tuple[TrialRecord, ...]) ->
             ).strip()
 
 
-def _confirm(answer: Answer) -> str:
+def _confirm(answer: Answer, sweep: Sweep, num_trials: int) -> str:
     confirmation = answer.confirmation
     if confirmation is None or confirmation.required == 0:
         return "Set risk.confirmation_trials to auto and run again before a costly run is started with it."
@@ -231,7 +231,9 @@ def _confirm(answer: Answer) -> str:
             "again, or stay well below it."
         )
     missing = confirmation.required - confirmation.survived
-    return f"It still needs {counted(missing, 'surviving fresh seed')}: raise budget.trials and run again."
+    has_room = num_trials + missing <= sweep.budget.trials  # it ended before its budget did
+    way = "run again" if has_room else "raise budget.trials and run again"
+    return f"It still needs {counted(missing, 'surviving fresh seed')}: {way}."
 
 
 def _sharpen(sweep: Sweep) -> str:

@@ -94,6 +94,15 @@ def test_an_unconfirmed_answer_says_what_is_missing(confirmation: Confirmation |
     assert said in next_step(make_sweep(), answer, ())
 
 
+def test_a_sweep_that_ended_before_its_budget_needs_no_larger_one() -> None:
+    """An interrupted one goes on as it is."""
+    answer = make_answer(Verdict.UNCONFIRMED, confirmation=Confirmation(22, 5, 0, 0.4))
+    stopped = tuple(make_trial(number) for number in range(43))
+    assert next_step(make_sweep(), answer, stopped).endswith("17 surviving fresh seeds: run again.")
+    spent = (*stopped, make_trial(43))
+    assert next_step(make_sweep(), answer, spent).endswith("seeds: raise budget.trials and run again.")
+
+
 def test_a_confirmation_says_what_its_claim_rests_on() -> None:
     """Stress, candidates that failed before and bridge trials, each only where there were any."""
     plain = confirmation_text(make_answer(), 0.9)
