@@ -8,6 +8,7 @@ its *dose* the sum of its learning rates. Shape letter: N trials.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
@@ -101,8 +102,11 @@ def _is_finished(record: TrialRecord) -> bool:
     return is_whole and record.steps > 0 and record.plan.stage is not Stage.RAMP
 
 
-class _Latest:
-    """What was decided last: of the records that came out of it, deciding again changes nothing."""
+class _Latest(threading.local):
+    """What was decided last: of the records that came out of it, deciding again changes nothing.
+
+    Each thread has its own: who looks at a running sweep from beside it has other records in hand.
+    """
 
     def __init__(self) -> None:
         self._rules: OutcomeRules | None = None

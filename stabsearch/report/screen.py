@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from stabsearch.records import TrialRecord
+from stabsearch.records import Stage, TrialRecord
 from stabsearch.report.bars import share_bar
 from stabsearch.report.frontier_text import frontier_table, num_lines
 from stabsearch.report.standing import Standing
@@ -29,19 +29,23 @@ class Tally:
     failed: int = 0
     silent: int = 0
     """They say nothing about stability."""
+    ramps: int = 0
+    """Learning-rate ramps, however they ended."""
 
     @property
     def done(self) -> int:
         """Return how many have ended."""
-        return self.stable + self.failed + self.silent
+        return self.stable + self.failed + self.silent + self.ramps
 
     def with_one(self, record: TrialRecord) -> Tally:
         """Return the same with one more."""
+        if record.plan.stage is Stage.RAMP:
+            return replace(self, ramps=self.ramps + 1)
         if record.outcome.is_failure:
-            return Tally(self.stable, self.failed + 1, self.silent)
+            return replace(self, failed=self.failed + 1)
         if record.is_evidence:
-            return Tally(self.stable + 1, self.failed, self.silent)
-        return Tally(self.stable, self.failed, self.silent + 1)
+            return replace(self, stable=self.stable + 1)
+        return replace(self, silent=self.silent + 1)
 
 
 @dataclass(frozen=True)

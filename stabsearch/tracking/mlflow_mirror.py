@@ -131,9 +131,10 @@ class MlflowMirror:
             self._courier.send("the progress", self._show_progress)
 
     def _show_progress(self) -> None:
-        if self._look is not None:
-            self._parent.progress(self._look)
-            self._look = None
+        """Show the latest; one that does not arrive is not tried again, for another comes soon."""
+        look, self._look = self._look, None
+        if look is not None:
+            self._parent.progress(look)
 
     def close(
         self,

@@ -196,6 +196,9 @@ def test_a_ramp_is_no_failure() -> None:
     view.finished(make_ramp(9))
     assert "1.0e-5 to 1.0e0" in drawn(view)
     assert "– ramp, diverged" in drawn(view)
+    assert "0 failed" in drawn(view)
+    assert "without evidence" not in drawn(view)
+    assert "1 of " in drawn(view)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,8 @@ from tracking_samples import (
 
 from stabsearch.frontier.answer import Answer, Confirmation, Recommendation, Verdict
 from stabsearch.records import Cause, Context, Grade, Outcome, StepTrace
+from stabsearch.tracking import Look, mlflow_mirror
+from stabsearch.tracking.parent import Parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,6 +231,34 @@ def test_an_outage_in_mid_sweep_loses_nothing(
     assert sorted(runs(client)[1]) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("error", [ConnectionRefusedError(111, "Connection refused"), ValueError("too long")])
+def test_progress_goes_on_after_one_that_did_not_arrive(
+    sweep: Sweep, folder: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is not sent again, for a later one says more; it is no failure of the delivery."""
+    monkeypatch.setattr(mlflow_mirror, "PROGRESS_S", 0.0)
+    seen: list[int] = []
+    failed, shown, really = Event(), Event(), Parent.progress
+
+    def progress(self: Parent, look: Look) -> None:
+        seen.append(len(look.records))
+        if len(seen) == 1:
+            failed.set()
+            raise error
+        really(self, look)
+        shown.set()
+
+    monkeypatch.setattr(Parent, "progress", progress)
+    mirror, records = make_mirror(sweep, folder), [make_record(number) for number in range(3)]
+    mirror.progress(Look(records[:1]))
+    assert failed.wait(60)
+    mirror.progress(Look(records[:2]))
+    assert shown.wait(60)
+    assert "2 of at most" in runs(client)[0].data.tags["mlflow.note.content"]
+    assert mirror.close(records, ANSWER, None, "FINISHED").is_complete
+    assert seen == [1, 2]
+
+
 def test_what_an_outage_kept_back_is_counted_and_sent_by_the_next_run(
     sweep: Sweep, folder: Path, client: MlflowClient, flaky: Flaky
 ) -> None:
@@ -250,7 +281,7 @@ def test_what_an_outage_kept_back_is_counted_and_sent_by_the_next_run(
 
 def test_an_unreachable_server_neither_raises_nor_blocks(folder: Path) -> None:
     """A real refused connection costs the sweep its flush time and nothing else."""
-    mirror = make_mirror(make_sweep("http://127.0.0.1:9"), folder, flush_s=0.2)
+    mirror = make_mirror(make_sweep("http://127.0.0.1:9"), folder, flush_s=5.0)
     mirror.record(make_record(0))
     delivery = mirror.close([make_record(0)], None, None, "FINISHED")
     assert (delivery.delivered, delivery.missing, delivery.run_id) == (0, 1, None)
