@@ -1,4 +1,4 @@
-"""A trial saves, evaluates and reports nothing, whatever the code that made its Trainer wants."""
+"""A trial saves and reports nothing, and evaluates nothing on its way, whatever the user's code wants."""
 
 from __future__ import annotations
 

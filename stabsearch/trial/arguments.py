@@ -40,7 +40,7 @@ OWNED = {"output_dir", *QUIET}
 BETWEEN_PROCESSES = frozenset({"ddp_backend", "fsdp", "fsdp_config"})
 """What a process without others to train with refuses to hear of."""
 NEEDS_EVALUATION = ("reduce_lr_on_plateau", "greedy")
-"""Schedules that follow evaluations, which a trial has none of."""
+"""Schedules that follow evaluations, of which a trial has one at most, at its end."""
 NAME_OF_KIND = {
     bool: "true or false",
     int: "a whole number",
@@ -92,7 +92,7 @@ def check_training(training: Mapping[str, Any], schedule: Literal["hold", "exact
         _check_type(name, value)
     _check_accepted(training)
     if schedule == "exact" and training.get("lr_scheduler_type") in NEEDS_EVALUATION:
-        message = f"trials evaluate nothing, and {training['lr_scheduler_type']} follows evaluations"
+        message = f"trials evaluate at their end, and {training['lr_scheduler_type']} on the way"
         raise UserError(
             message, "choose another, or budget.schedule: hold", key=("training", "lr_scheduler_type")
         )

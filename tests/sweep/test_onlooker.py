@@ -91,7 +91,7 @@ def test_a_view_that_fails_loses_its_answer_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_is_worked_out_where_nobody_looks() -> None:
-    """Quiet runs, and those from Python, pay nothing."""
+    """Without a view and without a tracker."""
     prepared, view = prepared_of(), QuietView()
     with onlooker(prepared, told_of(prepared, view, NullTracker()), view.message) as looking:
         assert looking is None
