@@ -92,7 +92,7 @@ def check_training(training: Mapping[str, Any], schedule: Literal["hold", "exact
         _check_type(name, value)
     _check_accepted(training)
     if schedule == "exact" and training.get("lr_scheduler_type") in NEEDS_EVALUATION:
-        message = f"trials evaluate at their end, and {training['lr_scheduler_type']} on the way"
+        message = f"trials evaluate at their end only: {training['lr_scheduler_type']} follows evaluations"
         raise UserError(
             message, "choose another, or budget.schedule: hold", key=("training", "lr_scheduler_type")
         )
