@@ -14,14 +14,16 @@ from stabsearch.version import __version__
 
 if TYPE_CHECKING:
     from stabsearch.config import Sweep
+    from stabsearch.report.bare import plot_frontier
     from stabsearch.sweep import SweepResult, run_sweep
     from stabsearch.trial.watch import TrainingBroke, watch
 
-__all__ = ["Sweep", "SweepResult", "TrainingBroke", "__version__", "run_sweep", "watch"]
+__all__ = ["Sweep", "SweepResult", "TrainingBroke", "__version__", "plot_frontier", "run_sweep", "watch"]
 
 _HOME = {
     "Sweep": "stabsearch.config",
     "SweepResult": "stabsearch.sweep",
+    "plot_frontier": "stabsearch.report.bare",
     "run_sweep": "stabsearch.sweep",
     "TrainingBroke": "stabsearch.trial.watch",
     "watch": "stabsearch.trial.watch",

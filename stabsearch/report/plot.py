@@ -121,7 +121,8 @@ def _colour_key(figure: Figure, axes: Any, risk: float) -> None:
 
 def _title(findings: Findings) -> str:
     risk = percent(findings.sweep.risk.max_failure_probability)
-    trials = counted(len(findings.records), "trial")
+    num_trials = len(findings.records) or sum(row.num_trials for row in findings.rows)
+    trials = counted(num_trials, "trial")
     return f"Learning rates with failure probability ≤ {risk} · {findings.sweep.name} · {trials}"
 
 

@@ -7,10 +7,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from report_samples import contexts_of, make_answer, make_findings, make_frontier, make_search, make_sweep
 
+import stabsearch
 from stabsearch.frontier import fit
 from stabsearch.records.frame import trials_frame
 from stabsearch.report.findings import Findings
@@ -98,3 +100,19 @@ def test_a_result_is_one_line_where_nothing_is_drawn() -> None:
     assert said.startswith("<SweepResult quickstart, ")
     assert "\n" not in said
     assert len(said) < 500
+
+
+def test_a_frontier_alone_is_drawn_in_one_call() -> None:
+    """Also one that was fitted to a table of one's own, with nothing of a sweep around it."""
+    sweep = make_sweep()
+    records = make_search(sweep, 80)
+    figure = stabsearch.plot_frontier(make_frontier(sweep, records))
+    counted = sum(row.num_trials for row in make_frontier(sweep, records).rows)
+    assert figure.get_suptitle().endswith(f"· {counted} trials")
+    assert {axes.get_title(loc="left") for axes in figure.axes} >= {"fp32", "bf16"}
+    assert all(axes.images or axes.collections for axes in figure.axes if axes.get_title(loc="left"))
+    few = pd.DataFrame({
+        "learning_rate": [1e-4], "precision": ["fp32"], "warmup_steps": [0], "max_grad_norm": [1.0],
+        "outcome": ["stable"],
+    })  # fmt: skip
+    assert stabsearch.plot_frontier(fit(few, 0.1, (1e-5, 1.0))).get_suptitle().endswith("· 1 trial")
