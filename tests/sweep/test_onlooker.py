@@ -107,8 +107,9 @@ class Followed(NullTracker):
         self.told = Event()
 
     def progress(self, look: Look) -> None:
-        self.looks.append(look)
-        self.told.set()
+        if look.records:  # the first look may come before any trial has ended
+            self.looks.append(look)
+            self.told.set()
 
 
 def test_a_tracker_is_told_where_nobody_sits_at_a_terminal(tmp_path: Path) -> None:
@@ -117,5 +118,4 @@ def test_a_tracker_is_told_where_nobody_sits_at_a_terminal(tmp_path: Path) -> No
     with onlooker(prepared, told_of(prepared, view, tracker), view.message) as looking:
         run(prepared, tmp_path / "sweep", view, looking)
         assert tracker.told.wait(WAIT_S)
-    assert len(tracker.looks[-1].records) > 0
     assert tracker.looks[-1].answer is not None
