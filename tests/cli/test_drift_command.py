@@ -44,7 +44,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedDriver]:
 
     def now(play: Play, **how: Any) -> ScriptedDriver:
         driver = ScriptedDriver(play, **how)
-        monkeypatch.setattr(running, "trial_driver", lambda _: driver)
+        monkeypatch.setattr(running, "trial_driver", lambda _, **__: driver)
         return driver
 
     return now
