@@ -202,7 +202,8 @@ class _Job:
             result = self._result(campaign, versions)
             if stopped is None:
                 _write(result)
-            delivery = tracker.close(campaign.records, None, None, status)
+            said = {} if stopped else _words(result)
+            delivery = tracker.close(campaign.records, None, None, status, **said)
             if delivery.problem:
                 view.message(f"MLflow: {delivery.problem}; the trials are whole in {self.target.path}")
         if stopped is not None:
@@ -270,6 +271,13 @@ def _write(result: DriftFindings) -> None:
         ("trials.csv", trials), ("drift.md", drift_markdown(result)), ("drift.json", drift_document(result)),
     ):  # fmt: skip
         write_atomically(result.folder / name, text.encode())
+
+
+def _words(result: DriftFindings) -> dict[str, str]:
+    """Return what the tracker says of a drift that has ended."""
+    from stabsearch.report.drift import next_step_of, sentences
+
+    return {"sentence": sentences(result)[0], "next_step": next_step_of(result)}
 
 
 def _refuse_data_fault(result: DriftFindings) -> None:
