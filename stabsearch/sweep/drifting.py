@@ -137,7 +137,10 @@ def sweep_of_drift(given: Sweep, old: Old, trials: int) -> Sweep:
     prior = type(given.search.prior)()
     rates = old.prepared.sweep.search.learning_rate
     budget = {"trials": trials, "horizon": old.prepared.resolved.horizon, "bridge_trials": 0}
-    risk = old.prepared.sweep.risk.model_copy(update={"confirmation_trials": 0})
+    most = old.drift.frontier.max_failure_probability
+    risk = old.prepared.sweep.risk.model_copy(
+        update={"confirmation_trials": 0, "max_failure_probability": most}
+    )
     update = {
         "search": given.search.model_copy(update={"prior": prior, "learning_rate": rates}),
         "budget": given.budget.model_copy(update=budget),
