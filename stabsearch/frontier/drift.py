@@ -24,9 +24,10 @@ from stabsearch.frontier.verdict import ContextVerdict
 
 _STEP = 0.05  # decades; chosen: that of the grid of thresholds
 _NONE = 0.1  # decades; chosen: a factor of 1.26 is less than a frontier's own interval
-_MOST = 1.0  # decades; chosen: a larger shift looks no different near the old frontier
 _TWICE = 0.3  # decades; chosen: a factor of 2, which a few trials can tell
 _SCATTER = 0.1  # decades; chosen: how differently contexts move
+MOST = 1.0
+"""Largest shift considered, decades. Chosen: a larger one looks no different near the old frontier."""
 AGAINST = 20.0
 """Bayes factor from which a shift is established: if nothing changed, it is reached in one drift of twenty
 at most, however often one looks (Ville 1939)."""
@@ -64,6 +65,9 @@ class Standing(StrEnum):
         return ExitCode.ANSWER if self in {Standing.HOLDS, Standing.GREW} else ExitCode.CANNOT_JUDGE
 
 
+_MOVED = {Standing.SHRANK: Movement.DOWN, Standing.GREW: Movement.UP}
+
+
 class Probe(NamedTuple):
     """A trial that tests an old frontier."""
 
@@ -89,7 +93,9 @@ class Judged:
     doubt: float
     """The same of the shift down by a factor of 2 or more that explains them best."""
     shift: Shift
-    """By what factor the safe learning rate differs now; no shift at all has a prior probability of 1/2."""
+    """By what factor the safe learning rate differs now. Whether it moved, the standing decides: then ratio
+    and interval are those given that it moved so; otherwise no shift has a prior probability of 1/2. The
+    probabilities of both directions never take the standing for granted."""
     failure_now: tuple[float, float, float]
     """Failure probability of the recommended configuration now: mean, low, high."""
 
@@ -114,7 +120,7 @@ class Drift:
         self._theta_NC, self._slope_NC = frontier.posterior.curves()
         dice = np.random.default_rng(_SEED)
         self._scatter_NC = _SCATTER * dice.standard_normal(self._theta_NC.shape)
-        self._delta_D = _STEP * np.arange(-round(_MOST / _STEP), round(_MOST / _STEP) + 1)
+        self._delta_D = _STEP * np.arange(-round(MOST / _STEP), round(MOST / _STEP) + 1)
         self._kind_D = np.where(np.abs(self._delta_D) < _NONE + _STEP / 2, 0, np.sign(self._delta_D))
 
     @cached_property
@@ -157,7 +163,8 @@ class Drift:
         standing = _standing(down, up, doubt)
         if standing is not Standing.SHRANK and probes and not any(probe.has_learned for probe in probes):
             standing = Standing.UNLEARNED
-        return Judged(standing, down, up, doubt, self._shift(posterior_ND), self._now(posterior_ND))
+        shift = self._shift(posterior_ND.sum(0), standing)
+        return Judged(standing, down, up, doubt, shift, self._now(posterior_ND))
 
     @property
     def _prior(self) -> Floats:
@@ -204,17 +211,22 @@ class Drift:
         mixed = sum(s * f for s, f in zip(share, fails, strict=True))
         return float(_entropy(mixed) - sum(s * _entropy(f) for s, f in zip(share, fails, strict=True)))
 
-    def _shift(self, posterior_ND: Floats) -> Shift:
-        weight_D = posterior_ND.sum(0)
-        cdf_D, tail = np.cumsum(weight_D), (1 - self.frontier.confidence) / 2
+    def _shift(self, posterior_D: Floats, standing: Standing) -> Shift:
+        down, up = (float(posterior_D[self._kind_D == kind].sum()) for kind in (-1, 1))
+        movement = _MOVED.get(standing, Movement.UNCLEAR)
+        ends = self._ends(posterior_D, movement)
+        return Shift(movement, ends[1], ends[0], ends[2], down, up)
+
+    def _ends(self, posterior_D: Floats, movement: Movement) -> tuple[float, float, float]:
+        """Return low, median and high of the ratio, given a movement where there is one."""
+        kind = {Movement.DOWN: -1, Movement.UP: 1}.get(movement)
+        weight_D = posterior_D if kind is None else posterior_D * (self._kind_D == kind)
+        cdf_D, tail = np.cumsum(weight_D) / weight_D.sum(), (1 - self.frontier.confidence) / 2
         last = len(weight_D) - 1
         low, middle, high = (
             float(self._delta_D[min(int(np.searchsorted(cdf_D, q)), last)]) for q in (tail, 0.5, 1 - tail)
         )
-        down, up = (float(weight_D[self._kind_D == kind].sum()) for kind in (-1, 1))
-        is_moved = low > _NONE or high < -_NONE
-        moved = Movement.UP if middle > 0 else Movement.DOWN
-        return Shift(moved if is_moved else Movement.UNCLEAR, 10**middle, 10**low, 10**high, down, up)
+        return 10**low, 10**middle, 10**high
 
     def _now(self, posterior_ND: Floats) -> tuple[float, float, float]:
         """Return the failure probability of the recommended configuration: mean, low, high."""

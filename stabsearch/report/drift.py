@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stabsearch.frontier.drift import AGAINST, FOR, Drift, Judged, Standing
+from stabsearch.frontier.drift import AGAINST, FOR, MOST, Drift, Judged, Standing
+from stabsearch.frontier.shift import Movement, Shift
 from stabsearch.records import Context, TrialRecord
 from stabsearch.report.comparison import changes_between
-from stabsearch.report.comparison_text import movement_words, shift_json
+from stabsearch.report.comparison_text import shift_json
 from stabsearch.report.knobs import two_digits
 from stabsearch.report.markdown import escaped
 from stabsearch.report.wording import counted, percent, printable, rate
@@ -110,13 +111,11 @@ def _answer(tested: DriftFindings) -> str:
     name, judged = printable(tested.old.sweep.name), tested.judged
     match judged.standing:
         case Standing.SHRANK:
-            return f"The frontier of {name} no longer holds: it {movement_words(judged.shift)}."
+            return f"The frontier of {name} no longer holds: it {_moved(judged.shift)}."
         case Standing.HOLDS:
             return f"The frontier of {name} still holds."
         case Standing.GREW:
-            return (
-                f"The frontier of {name} still holds, and lies higher now: it {movement_words(judged.shift)}."
-            )
+            return f"The frontier of {name} still holds, and lies higher now: it {_moved(judged.shift)}."
         case Standing.UNLEARNED:
             return (
                 f"Whether the frontier of {name} still holds cannot be judged: no trial learned anything "
@@ -125,6 +124,27 @@ def _answer(tested: DriftFindings) -> str:
     return (
         f"Whether the frontier of {name} still holds is open after {counted(len(tested.records), 'trial')}."
     )
+
+
+def _moved(shift: Shift) -> str:
+    """Return how a frontier moved that did: ``moved down, by a factor of about 1.8 to 8.9``.
+
+    >>> _moved(Shift(Movement.UP, 5.0, 2.24, 10.0))
+    'moved up, by a factor of about 2.2 to 10 or more'
+    """
+    assert shift.ratio_low is not None, "a drift's shift has a size"
+    assert shift.ratio_high is not None
+    ends = (shift.ratio_low, shift.ratio_high)
+    low, high = ends if shift.movement is Movement.UP else (1 / end for end in reversed(ends))
+    size = " to ".join(dict.fromkeys((two_digits(low), two_digits(high))))
+    more = " or more" if math.isclose(high, 10**MOST) else ""
+    return f"moved {shift.movement}, by a factor of about {size}{more}"
+
+
+def _moved_json(shift: Shift) -> dict[str, Any]:
+    """Return the shift; it has words only where the verdict is that it moved."""
+    has_moved = shift.movement in {Movement.DOWN, Movement.UP}
+    return {**(shift_json(shift) or {}), "words": _moved(shift) if has_moved else ""}
 
 
 def _reasons(tested: DriftFindings) -> Iterator[str]:
@@ -239,7 +259,7 @@ def drift_json(tested: DriftFindings) -> dict[str, Any]:
             "moved_up": judged.grew_factor,
             "moved_down_by_2_or_more": judged.doubt,
         },
-        "moved": shift_json(judged.shift),
+        "moved": _moved_json(judged.shift),
         "trials": len(tested.records),
         "budget": tested.budget,
         "places": [_place_json(place) for place in places(tested)],

@@ -137,7 +137,10 @@ def sweep_of_drift(given: Sweep, old: Old, trials: int) -> Sweep:
     prior = type(given.search.prior)()
     rates = old.prepared.sweep.search.learning_rate
     budget = {"trials": trials, "horizon": old.prepared.resolved.horizon, "bridge_trials": 0}
-    risk = old.prepared.sweep.risk.model_copy(update={"confirmation_trials": 0})
+    most = old.drift.frontier.max_failure_probability
+    risk = old.prepared.sweep.risk.model_copy(
+        update={"confirmation_trials": 0, "max_failure_probability": most}
+    )
     update = {
         "search": given.search.model_copy(update={"prior": prior, "learning_rate": rates}),
         "budget": given.budget.model_copy(update=budget),
@@ -202,7 +205,8 @@ class _Job:
             result = self._result(campaign, versions)
             if stopped is None:
                 _write(result)
-            delivery = tracker.close(campaign.records, None, None, status)
+            said = {} if stopped else _words(result)
+            delivery = tracker.close(campaign.records, None, None, status, **said)
             if delivery.problem:
                 view.message(f"MLflow: {delivery.problem}; the trials are whole in {self.target.path}")
         if stopped is not None:
@@ -270,6 +274,13 @@ def _write(result: DriftFindings) -> None:
         ("trials.csv", trials), ("drift.md", drift_markdown(result)), ("drift.json", drift_document(result)),
     ):  # fmt: skip
         write_atomically(result.folder / name, text.encode())
+
+
+def _words(result: DriftFindings) -> dict[str, str]:
+    """Return what the tracker says of a drift that has ended."""
+    from stabsearch.report.drift import next_step_of, sentences
+
+    return {"sentence": sentences(result)[0], "next_step": next_step_of(result)}
 
 
 def _refuse_data_fault(result: DriftFindings) -> None:

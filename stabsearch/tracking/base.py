@@ -81,6 +81,7 @@ class Tracker(Protocol):
         status: RunStatus,
         *,
         next_step: str = "",
+        sentence: str = "",
     ) -> Delivery:
         """Return what arrived, after a bounded time; never raises.
 
@@ -91,5 +92,6 @@ class Tracker(Protocol):
             frontier: the fitted frontier, None when there is none.
             status: how the sweep ended.
             next_step: what the reader should do now, in one or two sentences.
+            sentence: what was found where that is no answer: the verdict of a drift.
         """
         ...

@@ -144,6 +144,7 @@ class MlflowMirror:
         status: RunStatus,
         *,
         next_step: str = "",
+        sentence: str = "",
     ) -> Delivery:
         """Return what arrived, after ``flush_s`` at most (15 s when interrupted); never raises.
 
@@ -154,7 +155,8 @@ class MlflowMirror:
             self.record(record)
         numbers = [record.plan.number for record in records]
         self._courier.send("the trials", lambda: self._place_of_sweep().children.end_strays(numbers))
-        self._courier.send("the answer", partial(self._describe, answer, frontier, records, next_step))
+        describe = partial(self._describe, answer, frontier, records, next_step=next_step, sentence=sentence)
+        self._courier.send("the answer", describe)
         self._courier.send("the end", lambda: self._parent.end(status))
         # After the end, because an artifact store that is down must not leave the run RUNNING.
         for name in ARTIFACTS:
@@ -220,11 +222,15 @@ class MlflowMirror:
         self._delivered.add(record.plan.number)
 
     def _describe(
-        self, answer: Answer | None, frontier: Frontier | None, records: Sequence[TrialRecord], next_step: str
+        self,
+        answer: Answer | None,
+        frontier: Frontier | None,
+        records: Sequence[TrialRecord],
+        **said: str,
     ) -> None:
         files = {name for name in ARTIFACTS if (self._folder / name).is_file()}
         files |= {PICTURE} if "frontier.png" in files else set()
-        self._parent.describe(answer, frontier, records, next_step=next_step, files=files)
+        self._parent.describe(answer, frontier, records, files=files, **said)
 
     def _upload(self, name: str) -> None:
         self._parent.upload(self._folder / name)

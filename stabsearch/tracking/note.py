@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from stabsearch.frontier.answer import Verdict
+from stabsearch.frontier.sentences import counted
 from stabsearch.tracking.layout import NOTE_TAG
 from stabsearch.tracking.markdown import inert, markdown_table
 
@@ -48,6 +49,7 @@ def sweep_note(
     records: Sequence[TrialRecord],
     *,
     next_step: str = "",
+    sentence: str = "",
     budget: int | None = None,
 ) -> dict[str, str]:
     """Return the note as a tag; the sections that do not fit are left out whole.
@@ -58,10 +60,11 @@ def sweep_note(
         frontier: as fitted last.
         records: every finished trial.
         next_step: what the reader should do now.
+        sentence: what was found where that is no answer.
         budget: trials there are to be, while the sweep runs; None: it has ended.
     """
     note = ""
-    for section in _sections(place, answer, frontier, records, next_step, budget):
+    for section in _sections(place, answer, frontier, records, next_step, sentence, budget):
         longer = f"{note}\n\n{section}" if note else section
         note = longer if len(longer) <= MAX_CHARACTERS else note
     return {NOTE_TAG: note}
@@ -73,9 +76,10 @@ def _sections(
     frontier: Frontier | None,
     records: Sequence[TrialRecord],
     next_step: str,
+    sentence: str,
     budget: int | None,
 ) -> Iterator[str]:
-    yield _head(answer, len(records), budget)  # MLflow folds a note after its first lines
+    yield _head(answer, sentence, len(records), budget)  # MLflow folds a note after its first lines
     if next_step:
         yield f"Next: {inert(next_step)}"
     yield _links(place)
@@ -91,10 +95,10 @@ def _sections(
         yield "### Frontier\n\n" + _frontier_table(frontier)
 
 
-def _head(answer: Answer | None, num_done: int, budget: int | None) -> str:
-    said = f"**{answer.verdict.heading}.** {inert(answer.sentence)}" if answer else ""
+def _head(answer: Answer | None, sentence: str, num_done: int, budget: int | None) -> str:
+    said = f"**{answer.verdict.heading}.** {inert(answer.sentence)}" if answer else inert(sentence)
     if budget is None:
-        return said or f"Ended after {num_done:,} trials, without an answer."
+        return said or f"Ended after {counted(num_done, 'trial')}, without an answer."
     running = f"**Running:** {num_done:,} of at most {budget:,} trials are done."
     return f"{running}\n\nIf it ended now: {said}" if said else running
 
@@ -102,6 +106,7 @@ def _head(answer: Answer | None, num_done: int, budget: int | None) -> str:
 def _links(place: Place) -> str:
     named = {
         "report.html": "Report",
+        "drift.md": "Drift",
         "recommended.json": "TrainingArguments",
         "frontier.csv": "Frontier as a table",
     }

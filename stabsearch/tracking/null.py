@@ -40,6 +40,7 @@ class NullTracker:
         status: RunStatus,
         *,
         next_step: str = "",
+        sentence: str = "",
     ) -> Delivery:
         """Return a delivery of nothing, with nothing missing."""
         return Delivery(delivered=0, missing=0)

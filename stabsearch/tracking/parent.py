@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ARTIFACTS = (
     "sweep.resolved.yaml", "trials.csv", "trials.parquet", "frontier.json", "frontier.csv",
     "frontier.png", "report.html", "report.md", "recommended.json",
+    "drift.md", "drift.json",
 )  # fmt: skip
 """Files of the sweep's folder that are shown with it, those that exist."""
 
@@ -95,10 +96,13 @@ class Parent:
         records: Sequence[TrialRecord],
         *,
         next_step: str = "",
+        sentence: str = "",
         files: Iterable[str] = (),
     ) -> None:
         """Show the answer: verdict and recommended settings as tags, the rest as a note with links."""
-        note = sweep_note(self._place(files), answer, frontier, records, next_step=next_step)
+        note = sweep_note(
+            self._place(files), answer, frontier, records, next_step=next_step, sentence=sentence
+        )
         wanted = {**answer_tags(answer), **note}
         stored = self._client.get_run(self.run_id).data.tags
         for key in stored:

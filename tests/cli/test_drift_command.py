@@ -44,7 +44,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedDriver]:
 
     def now(play: Play, **how: Any) -> ScriptedDriver:
         driver = ScriptedDriver(play, **how)
-        monkeypatch.setattr(running, "trial_driver", lambda _: driver)
+        monkeypatch.setattr(running, "trial_driver", lambda _, **__: driver)
         return driver
 
     return now
@@ -87,11 +87,43 @@ def test_a_smaller_safe_region_is_a_verdict_against(stabsearch: Any, old: Path, 
     data = json.loads(said.out)
     assert data == found(old)
     assert (data["standing"], data["exit_code"]) == ("shrank", 1)
-    assert re.match(r"The frontier of base no longer holds: it moved down [\d.]+x \(", data["answer"][0])
+    assert re.match(
+        r"The frontier of base no longer holds: it moved down, by a factor of about [\d.]+( to|\.)",
+        data["answer"][0],
+    )
+    assert data["moved"]["movement"] == "down"
+    assert data["moved"]["words"] in data["answer"][0]
     assert data["moved"]["ratio_high"] < 1
     assert any(change.startswith("task.hidden_size: ") for change in data["changes"])
     assert any(place["is_recommended"] and place["failed"] for place in data["places"])
     assert "no longer holds" in (old / "drift" / "base-drift-1" / "drift.md").read_text()
+
+
+def test_a_factor_just_above_twenty_says_no_two_things(stabsearch: Any, old: Path, world: Any) -> None:
+    """Failures and a survivor: words and numbers have the direction of the verdict."""
+
+    def play(plan: TrialPlan) -> TrialRecord | None:
+        return breaks_above(1.0 if plan.number == 1 else 1e-9)(plan)
+
+    world(play)
+    said = stabsearch("drift", old, "--json", "-q")
+    data = json.loads(said.out)
+    assert (said.code, data["standing"], data["moved"]["movement"]) == (1, "shrank", "down")
+    assert data["moved"]["ratio_high"] < 1
+    assert data["bayes_factors"]["moved_down"] < 400
+    assert "no difference" not in said.out
+
+
+def test_another_risk_begins_another_drift(stabsearch: Any, old: Path, world: Any) -> None:
+    """Read at another risk, the frontier and the recommended configuration are others."""
+    driver = world(breaks_above(0.03))
+    assert stabsearch("drift", old, "-q", "--trials", 1).code == 2
+    assert stabsearch("drift", old, "-q", "--trials", 1, "--max-risk", 0.04).code == 2
+    assert [plan.number for plan in driver.started] == [0, 0]
+    assert driver.started[0].learning_rate > driver.started[1].learning_rate
+    assert found(old, 2)["max_failure_probability"] == 0.04
+    assert stabsearch("drift", old, "-q", "--trials", 2, "--max-risk", 0.04).code == 2
+    assert [plan.number for plan in driver.started] == [0, 0, 1]
 
 
 def test_moved_up_is_said(stabsearch: Any, old: Path, world: Any) -> None:
@@ -252,6 +284,8 @@ def test_real_trials_run_by_the_same_driver(stabsearch: Any, old: Path) -> None:
     """Here two tiny trainings, one after another, as ``run`` would train them."""
     said = stabsearch("drift", old, "--trials", 2, "-q", "--set", "resources.driver=inline")
     assert said.code in {0, 1, 2}, said.err
+    assert "a bug in stabsearch" not in said.err
+    assert found(old)["trials"] == 2
     (head, *rows) = (old / "drift" / "base-drift-1" / "trials.csv").read_text().splitlines()
     assert len(rows) == 2
     assert "cpu" in rows[0], head

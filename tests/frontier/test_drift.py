@@ -85,6 +85,33 @@ def test_moved_up_is_no_fault() -> None:
     assert judged.shift.movement is Movement.UP
 
 
+@pytest.mark.parametrize(
+    ("x", "outcomes", "standing", "movement"),
+    [
+        (None, "FSF", Standing.SHRANK, Movement.DOWN),
+        (None, "FFS", Standing.SHRANK, Movement.DOWN),
+        (-3.1, "S", Standing.GREW, Movement.UP),
+        (-3.0, "S", Standing.GREW, Movement.UP),
+        (None, "FSFS", Standing.OPEN, Movement.UNCLEAR),
+    ],
+)
+def test_the_shift_never_contradicts_the_verdict(
+    x: float | None, outcomes: str, standing: Standing, movement: Movement
+) -> None:
+    """A factor just above 20 leaves a tenth for "not moved": the interval is that given the verdict."""
+    rate = math.log10(drift().recommended.learning_rate) if x is None else x
+    judged = drift().judge([Probe(0, rate, failed=outcome == "F") for outcome in outcomes])
+    low, high = judged.shift.ratio_low, judged.shift.ratio_high
+    assert (judged.standing, judged.shift.movement) == (standing, movement)
+    assert low is not None
+    assert high is not None
+    assert (high < 1, low > 1) == (movement is Movement.DOWN, movement is Movement.UP)
+    down, up = judged.shift.probability_down, judged.shift.probability_up
+    assert down is not None
+    assert up is not None
+    assert down + up < 0.95, "the probabilities take no verdict for granted"
+
+
 def test_failures_at_the_safe_rate_count_against_it() -> None:
     """Three of five, where one in thirty is expected."""
     tested = drift()

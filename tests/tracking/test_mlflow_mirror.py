@@ -104,6 +104,17 @@ def test_the_parent_carries_the_answer(sweep: Sweep, folder: Path, client: Mlflo
     assert "secret" not in shown.read_text()
 
 
+def test_a_drift_shows_its_verdict_and_its_files(sweep: Sweep, folder: Path, client: MlflowClient) -> None:
+    """A drift has a sentence in place of a sweep's answer."""
+    for name in ("drift.json", "drift.md"):
+        (folder / name).write_text("{}")
+    mirror = make_mirror(sweep, folder)
+    mirror.close([make_record(0)], None, None, "FINISHED", sentence="It still holds.", next_step="Keep it.")
+    parent, _ = runs(client)
+    assert parent.data.tags["mlflow.note.content"].startswith("It still holds.\n\nNext: Keep it.")
+    assert {item.path for item in client.list_artifacts(parent.info.run_id)} == {"drift.json", "drift.md"}
+
+
 def test_an_answer_that_changes_takes_its_tags_along(
     sweep: Sweep, folder: Path, client: MlflowClient
 ) -> None:

@@ -33,6 +33,16 @@ def test_the_answer_and_the_next_step_come_before_anything_else() -> None:
     assert second == "Next: Start the full run."
 
 
+def test_a_drift_begins_with_its_verdict_and_links_its_page() -> None:
+    """It has no answer of a sweep; without a sentence, one trial is one trial."""
+    place, records = Place("7", "abc", "drift-1", frozenset({"drift.md"})), [make_record(0)]
+    (text,) = sweep_note(place, None, None, records, sentence="It holds.", next_step="Keep it.").values()
+    assert text.split("\n\n")[:2] == ["It holds.", "Next: Keep it."]
+    assert "[Drift](#/experiments/7/runs/abc/artifacts/drift.md)" in text
+    (bare,) = sweep_note(place, None, None, records).values()
+    assert bare.startswith("Ended after 1 trial, without an answer.")
+
+
 def test_picture_and_report_are_shown_only_where_they_are() -> None:
     assert "![frontier](get-artifact?path=frontier.preview.png&run_uuid=abc)" in note()
     assert "[Report](#/experiments/7/runs/abc/artifacts/report.html)" in note()
