@@ -26,7 +26,7 @@ from stabsearch.report.comparison_text import (
     terms_text,
     warning_text,
 )
-from stabsearch.report.html import asset
+from stabsearch.report.html import page_style
 from stabsearch.report.markup import Markup, joined, table, tag
 from stabsearch.report.wording import HEADINGS, printable
 
@@ -67,7 +67,7 @@ def comparison_html(comparison: Comparison) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"Comparison of {names}"),
-        tag("style", Markup(asset("page.css") + STYLE)),
+        tag("style", Markup(page_style() + STYLE)),
     )
     first, *more = answer_sentences(comparison)
     warned = warning_text(comparison)

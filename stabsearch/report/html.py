@@ -10,23 +10,29 @@ from stabsearch.report.findings import Findings
 from stabsearch.report.html_answer import answer_box, facts
 from stabsearch.report.html_sections import sections
 from stabsearch.report.markup import Markup, tag
+from stabsearch.report.risk_field import RISK_STYLE
 from stabsearch.report.wording import HEADINGS, counted
 
 
 def report_html(findings: Findings) -> str:
     """Return the whole page; it loads nothing and runs nothing but its own script."""
-    style, script = asset("page.css"), asset("page.js")
+    script = asset("page.js")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{findings.sweep.name}: {HEADINGS[findings.answer.verdict]}"),
-        tag("style", Markup(style)),
+        tag("style", Markup(page_style())),
     )
     top = tag("header", tag("p", _running_head(findings)), answer_box(findings), facts(findings))
     body = tag("body", top, tag("main", sections(findings)), _footer(findings), tag("script", Markup(script)))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def page_style() -> str:
+    """Return the style of a report's page."""
+    return asset("page.css") + RISK_STYLE
 
 
 def asset(name: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock
+from contextlib import suppress
+from threading import Event, Lock, Thread
 from typing import TextIO
 
 from stabsearch.config import Sweep
@@ -36,6 +37,7 @@ class PlainView:
         *,
         records: Sequence[TrialRecord] = (),
         clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
         """Keep what the lines need.
 
@@ -44,20 +46,27 @@ class PlainView:
             stream: where lines go; stderr by default.
             records: trials of an earlier run of the same sweep.
             clock: seconds that only grow.
+            wait: waits so many seconds for the end of the view, and returns whether it came.
         """
         self._stream, self._clock = stream or sys.stderr, clock
         self._budget, self._course = sweep.budget.trials, Course(sweep, records, clock)
         self._said_at = self._stood_at = clock()
         self._rows: dict[Context, str] = {}
         self._answer = ""
-        self._lock = Lock()  # events come from several threads
+        self._lock = Lock()  # events come from several threads, and silence is broken by another
+        self._over = Event()
+        self._wait = wait or self._over.wait
+        self._ticker = Thread(target=self._tick, name="stabsearch-view", daemon=True)
 
     def __enter__(self) -> PlainView:
-        """Return the view."""
+        """Return the view, which watches for silence from now on."""
+        self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing."""
+        """Write nothing more by itself."""
+        self._over.set()
+        self._ticker.join()
 
     def started(self, plan: TrialPlan) -> None:
         """Take note of it."""
@@ -65,11 +74,9 @@ class PlainView:
             self._course.started(plan)
 
     def progress(self, progress: Progress) -> None:
-        """Write what runs, when nothing else was written for long."""
+        """Take note of it."""
         with self._lock:
             self._course.progress(progress)
-            if self._clock() - self._said_at >= SILENT_FOR_S:
-                self._say(running_line(self._course.running(MOST_RUNNING), self._course.num_running))
 
     def finished(self, record: TrialRecord) -> None:
         """Write how the trial ended."""
@@ -95,6 +102,23 @@ class PlainView:
         """Write the text on a line of its own."""
         with self._lock:
             self._say(printable(text))
+
+    def _tick(self) -> None:
+        """Break silences until it is over: a trial that loads a model, or hangs, sends no events."""
+        quiet_s = SILENT_FOR_S
+        while not self._wait(quiet_s):
+            with suppress(OSError):  # nobody is there to read any more
+                quiet_s = self._break_silence()
+
+    def _break_silence(self) -> float:
+        """Return after how many seconds to look again; write what runs, when nothing else was for long."""
+        with self._lock:
+            silent_s = self._clock() - self._said_at
+            if silent_s < SILENT_FOR_S:
+                return SILENT_FOR_S - silent_s
+            if self._course.num_running:
+                self._say(running_line(self._course.running(MOST_RUNNING), self._course.num_running))
+            return SILENT_FOR_S
 
     def _is_news(self, standing: Standing) -> bool:
         return standing.line != self._answer or standing.num_trials != (

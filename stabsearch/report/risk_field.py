@@ -15,6 +15,10 @@ NUM_RATES = 49  # chosen: finer than an eye sees on an axis of a few hundred px
 RISK_LIGHT, RISK_DARK = "#d4456a", "#c2406a"
 """Certain failure on a light and on a dark page; no failure is the page itself. One hue of growing contrast,
 so that it reads alike with every colour blindness and in grey; light enough for marks in ink above it."""
+RISK_STYLE = f""":root {{ --risk: {RISK_LIGHT}; }}
+@media screen and (prefers-color-scheme: dark) {{ :root {{ --risk: {RISK_DARK}; }} }}
+"""
+"""The same colours for a page; on paper it is the light one."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,3 @@ def strips_of(frontier: Frontier, low: float, high: float) -> dict[Context, Stri
         for position, row in enumerate(frontier.rows)
         if row.num_trials
     }
-
-
-def mixed(background: str, risk: str, probability: float) -> tuple[float, float, float]:
-    """Return the colour of a failure probability as red, green and blue, 0 to 1.
-
-    >>> mixed("#ffffff", "#000000", 0.5)
-    (0.5, 0.5, 0.5)
-    """
-    pairs = zip(_parts(background), _parts(risk), strict=True)
-    red, green, blue = ((1 - probability) * ground + probability * full for ground, full in pairs)
-    return red, green, blue
-
-
-def _parts(color: str) -> list[float]:
-    return [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]

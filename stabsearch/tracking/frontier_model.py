@@ -2,7 +2,8 @@
 
 MLflow copies this file beside ``frontier.json`` and runs the copy when the model is loaded, so it imports
 nothing of the room it comes from. Where stabsearch is not installed, what it needs comes from the model's own
-``numbers.zip``; the archive goes to the end of the path, so that it never hides an installed stabsearch.
+``numbers.zip``; the archive goes to the end of the path, so that it never hides an installed stabsearch. One
+of another version is refused: it may read the frontier otherwise, and a process holds one stabsearch only.
 """
 
 from __future__ import annotations
@@ -23,9 +24,14 @@ class FrontierModel(PythonModel):  # type: ignore[misc]  # mlflow carries no typ
     """Predicts how likely a configuration is to break training within the sweep's horizon."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the fitted frontier."""
+        """Read the fitted frontier.
+
+        Raises:
+            MlflowException: a stabsearch of another version is installed, or came with another model.
+        """
         if importlib.util.find_spec("stabsearch") is None:
             sys.path.append(context.artifacts["numbers"])
+        _check_version(context.model_config["stabsearch"])
         from stabsearch.frontier import Frontier, TableError
 
         text = Path(context.artifacts["frontier"]).read_text(encoding="utf-8")
@@ -48,6 +54,17 @@ class FrontierModel(PythonModel):  # type: ignore[misc]  # mlflow carries no typ
             return self._frontier.predict(model_input)
         except self._refusal as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+def _check_version(wanted: str) -> None:
+    import stabsearch
+
+    found = getattr(stabsearch, "__version__", "of an unknown version")  # a folder of this name has none
+    if found != wanted:
+        raise MlflowException.invalid_parameter_value(
+            f"the frontier was registered by stabsearch {wanted}, and stabsearch {found} is here; load it "
+            f"where stabsearch {wanted} is installed, or none: the model brings its own"
+        )
 
 
 set_model(FrontierModel())

@@ -18,8 +18,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from stabsearch.frontier.answer import Verdict
 from stabsearch.records.hyperparameters import HYPERPARAMETERS, Hyperparameter, of_role
 from stabsearch.tracking.bundle import write_bundle
-from stabsearch.tracking.layout import SWEEP_TAG
+from stabsearch.tracking.layout import SWEEP_TAG, VERSION_TAG
 from stabsearch.trial.temporary import temporary_folder
+from stabsearch.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,8 @@ def register_frontier(
         verdict: of the sweep; None where there is none.
     """
     text = json.dumps(frontier, sort_keys=True)
-    tags = {_DIGEST_TAG: hashlib.sha256(text.encode()).hexdigest(), SWEEP_TAG: sweep_id}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    tags = {_DIGEST_TAG: digest, SWEEP_TAG: sweep_id, VERSION_TAG: __version__}
     shown = tags | ({_VERDICT_TAG: verdict.value} if verdict else {})
     found = _registered(client, name, tags)
     if found is None:
@@ -147,6 +149,7 @@ def _write(model: LoggedModel, frontier: dict[str, Any], text: str, scratch: Pat
             signature=ModelSignature(inputs, _OUTPUTS),
             input_example=_example(frontier, inputs),
             pip_requirements=requirements(),
+            model_config={"stabsearch": __version__},
             mlflow_model=Model(model_id=model.model_id),
         )
     return folder

@@ -14,6 +14,7 @@ import torch
 from stabsearch.errors import UserError
 from stabsearch.records import Cause, Outcome, TrialPlan, TrialRecord
 from stabsearch.task.base import surroundings_of
+from stabsearch.trial.ended import Ended
 from stabsearch.trial.ending import decided, raised
 from stabsearch.trial.evaluating import evaluated
 from stabsearch.trial.gauge import Gauge
@@ -53,23 +54,14 @@ def run_trial_of(
     return trial_ended(plan, build, setup, gauge).record
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A trial that is over."""
-
-    record: TrialRecord
-    has_raised: bool
-    """It ended where it stood: other processes that train with this one wait for it in vain."""
-
-
 def trial_ended(
     plan: TrialPlan, build: Callable[[], Workload], setup: TrialSetup, gauge: Gauge | None = None
 ) -> Ended:
-    """Return what became of a trial, and whether it was by an error."""
+    """Return what became of a trial, and whether an error ended it where it stood."""
     gauge = gauge or Gauge()
     trial = _Trial(plan, setup, TrialRecord(plan, Outcome.CRASHED, started_at=time.time()), gauge)
     try:
-        ended = Ended(trial.run(build), has_raised=False)
+        ended = trial.run(build)
     except Exception as error:  # noqa: BLE001 - the one place where a trial's crash becomes a record
         ended = Ended(trial.broken(error), has_raised=True)
     del trial
@@ -93,7 +85,7 @@ class _Trial:
     def record(self) -> TrialRecord:
         return self.live.seen(self.blank) if self.live else self.blank
 
-    def run(self, build: Callable[[], Workload]) -> TrialRecord:
+    def run(self, build: Callable[[], Workload]) -> Ended:
         torch.set_num_threads(self.setup.num_threads)
         self.blank = replace(self.blank, machine=machine(), worker=worker())
         self.workload = workload = build()

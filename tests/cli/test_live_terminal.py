@@ -100,7 +100,7 @@ def test_a_sweep_is_seen_from_its_first_step_to_its_answer(tmp_path: Path) -> No
     """Steps of running trials, the answer so far, a window that shrinks; at the end the cursor is back."""
     with terminal(tmp_path) as seen:
         seen.look_until(lambda text: RUNNING.search(text) and "If stopped now: ? Not enough" in text)
-        assert "0 of 5 trials · 1 running" in seen.text
+        assert re.search(r"\d of 5 trials · 1 running", seen.text)  # the canary may have ended by now
         assert seen.widest() <= 80
         seen.resize(60, 20)
         begun = len(seen.written)

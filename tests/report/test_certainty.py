@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib.colors import to_hex
 from report_samples import contexts_of, make_answer, make_findings, make_sweep, make_trial
 
 from stabsearch.frontier import Verdict
@@ -18,10 +20,11 @@ from stabsearch.report.certainty import calibration_text, grid_text
 from stabsearch.report.clipping import clipping_rows
 from stabsearch.report.failures import bundles_in, failures_of, missing_text
 from stabsearch.report.findings import Findings
-from stabsearch.report.html import report_html
+from stabsearch.report.html import asset, report_html
 from stabsearch.report.markdown import report_markdown
 from stabsearch.report.no_answer import gap_rows, next_command
-from stabsearch.report.risk_field import RISK_DARK, RISK_LIGHT, mixed, strips_of
+from stabsearch.report.plot import COLORS
+from stabsearch.report.risk_field import strips_of
 from stabsearch.report.scaling_svg import NOT_KEPT, scaling_rows
 
 HOSTILE = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) ![b](http://c.invalid/d.png) | `e` \n# f"
@@ -170,13 +173,21 @@ def test_the_field_is_what_the_model_predicts(usual: Findings) -> None:
         assert len(strip.corners()) <= len(strip.points)
 
 
-@pytest.mark.parametrize(("ground", "risk"), [("#ffffff", RISK_LIGHT), ("#14171b", RISK_DARK)])
-def test_equal_steps_of_probability_look_equal(ground: str, risk: str) -> None:
+@pytest.mark.parametrize("page", [0, 1], ids=["light", "dark"])
+def test_equal_steps_of_probability_look_equal(usual: Findings, page: int) -> None:
     """In OKLab (Ottosson 2020), each tenth is as far from the next as the others, give or take a quarter."""
-    colors = [_oklab(*mixed(ground, risk, tenth / 10)) for tenth in range(11)]
+    ground, risk = (_set(usual, name)[page] for name in ("--bg", "--risk"))
+    colors = [_oklab(*_mixed(ground, risk, tenth / 10)) for tenth in range(11)]
     steps = [math.dist(one, other) for one, other in pairwise(colors)]
     mean = sum(steps) / len(steps)
     assert all(0.75 < step / mean < 1.25 for step in steps)
+
+
+def test_certain_failure_has_one_colour_on_the_page_and_in_the_picture(usual: Findings) -> None:
+    """It stands in one place: the style sheet has none of its own."""
+    light, dark = _set(usual, "--risk")
+    assert to_hex(COLORS(1.0)) == light != dark
+    assert "--risk:" not in asset("page.css")
 
 
 def test_hostile_texts_are_inert_in_rendered_markdown() -> None:
@@ -190,6 +201,21 @@ def test_hostile_texts_are_inert_in_rendered_markdown() -> None:
     assert rendered.count("<img") == 1  # the frontier picture
     assert "<a " not in rendered
     assert "<h1>f" not in rendered
+
+
+def _set(findings: Findings, name: str) -> list[str]:
+    """Return the colours that the page sets a name to, the light one first."""
+    return re.findall(rf"{name}: (#[0-9a-f]{{6}})", report_html(findings))
+
+
+def _mixed(ground: str, risk: str, probability: float) -> tuple[float, float, float]:
+    pairs = zip(_parts(ground), _parts(risk), strict=True)
+    red, green, blue = ((1 - probability) * below + probability * full for below, full in pairs)
+    return red, green, blue
+
+
+def _parts(color: str) -> list[float]:
+    return [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
 
 
 def _oklab(red: float, green: float, blue: float) -> tuple[float, float, float]:

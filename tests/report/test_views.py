@@ -37,6 +37,21 @@ class Clock:
         return self.now
 
 
+class Waits:
+    """Waits that move the clock on, and what happens in each; after the last one it is over."""
+
+    def __init__(self, clock: Clock, *happens: Callable[[], object]) -> None:
+        self.clock, self.happens, self.waited = clock, list(happens), list[float]()
+
+    def __call__(self, seconds: float) -> bool:
+        self.waited.append(seconds)
+        self.clock.now += seconds
+        if not self.happens:
+            return True
+        self.happens.pop(0)()
+        return False
+
+
 def live(clock: Clock, **parts: object) -> LiveView:
     console = Console(file=io.StringIO(), width=80, height=30, force_terminal=True, color_system=None)
     return LiveView(make_sweep(**parts), console, clock=clock)
@@ -46,6 +61,10 @@ def drawn(view: LiveView) -> str:
     console = Console(file=io.StringIO(), width=80, height=30, color_system=None)
     console.print(view.render())
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def nothing() -> None:
+    """Happen not."""
 
 
 def standing_of(findings: Findings) -> Standing:
@@ -95,6 +114,13 @@ def test_the_cursor_is_shown_again_whatever_ended_the_sweep(error: type[BaseExce
     assert "stabsearch-view" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_plain_lines_leave_no_thread_behind() -> None:
+    """Long before the next look at how silent it is."""
+    with PlainView(make_sweep(), io.StringIO()):
+        assert "stabsearch-view" in {thread.name for thread in threading.enumerate()}
+    assert "stabsearch-view" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_a_plain_line_says_how_a_trial_ended() -> None:
     """Place, name, outcome and message, on one line."""
     stream = io.StringIO()
@@ -125,20 +151,61 @@ def test_a_log_says_now_and_then_where_the_sweep_stands() -> None:
 
 
 def test_a_log_is_never_silent_for_long() -> None:
-    """A trial of an hour shows that it goes on."""
+    """A trial that loads a model, hangs or takes an hour is named, though no event comes."""
     clock, stream = Clock(), io.StringIO()
-    view = PlainView(make_sweep(), stream, clock=clock)
+    view = PlainView(make_sweep(), stream, clock=clock, wait=Waits(clock, nothing, nothing))
     for number in range(5):
         view.started(make_trial(number).plan)
-    view.progress(Progress(0, 17, float("nan"), 1e-4))
-    clock.now += SILENT_FOR_S
     view.progress(Progress(0, 60, 0.5, 1e-4))
-    view.progress(Progress(0, 61, 0.5, 1e-4))
-    (line,) = stream.getvalue().splitlines()
-    assert line.startswith(
+    with view:
+        pass
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith(
         "running: lr1e-3_w100_c1_bf16_s0 step 60 of 120, loss 0.5, learning rate 1.0e-4; lr1e-3_w100"
     )
-    assert line.endswith("for 1 min; and 2 more")
+    assert first.endswith("for 1 min; and 2 more")
+    assert second.endswith("for 2 min; and 2 more")
+
+
+def test_only_silence_is_broken_and_only_by_what_runs() -> None:
+    """Another line puts it off; steps alone write nothing; where no trial runs there is nothing to say."""
+    clock, stream = Clock(), io.StringIO()
+    trial = make_trial(0)
+
+    def begin() -> None:
+        clock.now -= 20.0
+        view.message("40 s after the beginning")
+        clock.now += 20.0
+        view.started(trial.plan)
+
+    def step() -> None:
+        view.progress(Progress(0, 60, 0.5, 1e-4))
+
+    waits = Waits(clock, begin, step, lambda: view.finished(trial), nothing)
+    view = PlainView(make_sweep(), stream, clock=clock, wait=waits)
+    with view:
+        pass
+    said = [line.partition(" ")[0] for line in stream.getvalue().splitlines()]
+    assert said == ["40", "running:", "["]
+    assert waits.waited == [60.0, 40.0, 60.0, 60.0, 60.0]
+
+
+class Broken(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_went_away_ends_nothing() -> None:
+    """As the picture does, silence goes on being watched: the sweep is what counts."""
+    clock = Clock()
+    waits = Waits(clock, nothing, nothing)
+    view = PlainView(make_sweep(), Broken(), clock=clock, wait=waits)
+    view.started(make_trial(0).plan)
+    with view:
+        pass
+    assert waits.waited == [SILENT_FOR_S] * 3
 
 
 def test_time_left_follows_from_the_trials_of_this_run() -> None:

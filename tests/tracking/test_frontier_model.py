@@ -19,6 +19,7 @@ from tracking_samples import SWEEP_ID, make_frontier, make_mirror, make_record, 
 
 from stabsearch.frontier.answer import Answer, Verdict
 from stabsearch.tracking.mlflow_mirror import MlflowMirror
+from stabsearch.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,14 +101,45 @@ def test_an_interrupted_sweep_registers_nothing(sweep: Sweep, folder: Path, clie
 
 
 @pytest.fixture(scope="module")
-def predict(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Callable[[pd.DataFrame], Any]:
-    """What the registered model says of a table."""
+def model(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
+    """Return the folder of the registered model."""
     home = tmp_path_factory.mktemp("model")
     shutil.copy(empty_database, home / "mlflow.db")
     close(make_sweep(), home)
-    (model,) = home.rglob("MLmodel")
-    loaded: Callable[[pd.DataFrame], Any] = mlflow.pyfunc.load_model(str(model.parent)).predict
+    (made,) = home.rglob("MLmodel")
+    return str(made.parent)
+
+
+@pytest.fixture(scope="module")
+def predict(model: str) -> Callable[[pd.DataFrame], Any]:
+    """What the registered model says of a table."""
+    loaded: Callable[[pd.DataFrame], Any] = mlflow.pyfunc.load_model(model).predict
     return loaded
+
+
+@pytest.mark.parametrize("here", ["99.1.0", None])
+def test_a_stabsearch_of_another_version_is_refused_by_name(
+    model: str, monkeypatch: pytest.MonkeyPatch, here: str | None
+) -> None:
+    """Both versions are said; two copies in one process would take each other's parts."""
+    if here:
+        monkeypatch.setattr("stabsearch.__version__", here)
+    else:
+        monkeypatch.delattr("stabsearch.__version__")
+    said = f"registered by stabsearch {__version__}, and stabsearch {here or 'of an unknown version'} is here"
+    with pytest.raises(MlflowException, match=re.escape(said)):
+        mlflow.pyfunc.load_model(model)
+
+
+def test_a_newer_stabsearch_registers_the_same_frontier_anew(
+    sweep: Sweep, folder: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version before cannot be loaded beside it."""
+    close(sweep, folder)
+    monkeypatch.setattr("stabsearch.tracking.registry.__version__", "99.1.0")
+    close(sweep, folder)
+    found = client.search_model_versions("name = 'quick-frontier'")
+    assert {each.tags["stabsearch.version"] for each in found} == {__version__, "99.1.0"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ from stabsearch.driver.ranks import RankGroup
     INFLATED,
     SHARDED,
     POISONED_WORDS,
-) = range(1, 13)
+    HELD_OUT,
+    HELD_OUT_BROKEN,
+) = range(1, 15)
 """Model seeds, and what they stand for."""
 BAD_ROW = 17
 
@@ -120,6 +122,22 @@ class ShardedTrainer(Trainer):
         return (loss[0] * weight, loss[1]) if isinstance(loss, tuple) else loss * weight
 
 
+class HeldOut(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows to evaluate on: too few for the last batch of the second process."""
+
+    def __init__(self, rows: Any, broken_in: int | None = None) -> None:
+        self.rows, self.broken_in = rows, broken_in
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if os.environ.get("RANK") == str(self.broken_in):
+            raise KeyError("a row that the second process cannot read")
+        row: dict[str, Any] = self.rows[index]
+        return row
+
+
 class UnluckyTrainer(Trainer):
     """Something happens to the second process in its third step, the first time it comes there."""
 
@@ -157,6 +175,7 @@ class Several:
 
     def __init__(self, task: RankTask) -> None:
         tiny = build_tiny()
+        self.held_out = {HELD_OUT: HeldOut(tiny.rows), HELD_OUT_BROKEN: HeldOut(tiny.rows, broken_in=1)}
         self.of: dict[int, Any] = {
             PLAIN: Odd(tiny),
             STILL: Odd(tiny, CountsAloneTrainer, change_model=no_dropout),
@@ -169,6 +188,8 @@ class Several:
             POISONED_WORDS: Made(words_model, Words(bad=BAD_ROW), ShardedTrainer),
             RAISES: Odd(tiny, unlucky(task.folder, _raise)),
             IS_KILLED: Odd(tiny, unlucky(task.folder, _kill)),
+            HELD_OUT: Odd(tiny, CountsAloneTrainer, change_model=no_dropout),
+            HELD_OUT_BROKEN: Odd(tiny),
             UNBALANCED: Made(odd_model, Weighted(25)),
         }
 
@@ -181,6 +202,9 @@ class Several:
     def trainer(self, args: TrainingArguments, model_seed: int) -> Trainer:
         trainer: Trainer = self.of[model_seed].trainer(args, model_seed)
         return trainer
+
+    def eval_dataset(self, trainer: Trainer) -> HeldOut | None:
+        return self.held_out.get(trainer.args.seed)
 
 
 def odd_model() -> PreTrainedModel:

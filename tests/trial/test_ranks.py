@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rank_samples import (
     BAD_ROW,
+    HELD_OUT,
     INFLATED,
     NO_SLOPE,
     PLAIN,
@@ -86,6 +87,15 @@ def test_what_the_trainer_multiplies_can_be_mended(tmp_path: Path) -> None:
         mended.close()
     assert record.trace.losses == pytest.approx(single.trace.losses, rel=1e-5)
     assert record.trace.grad_norms == pytest.approx(single.trace.grad_norms, rel=1e-4)
+
+
+def test_held_out_rows_count_once_however_many_processes_share_them(two: RankGroup, folder: Path) -> None:
+    """The loss on them is that of one process, though the last batch is filled up from the front."""
+    trial = plan(model_seed=HELD_OUT)
+    record, single = two.work(trial), alone(trial, folder)
+    assert record.outcome is single.outcome is Outcome.STABLE, record.message
+    assert math.isfinite(single.eval_loss)
+    assert record.eval_loss == pytest.approx(single.eval_loss, rel=1e-5)
 
 
 def test_the_same_plan_gives_the_same_numbers(two: RankGroup) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rank_samples import IS_KILLED, RAISES, STILL, group
+from rank_samples import HELD_OUT_BROKEN, IS_KILLED, RAISES, STILL, group
 from trial_samples import plan
 
 from stabsearch.driver.base import WorkerLost
@@ -41,6 +42,16 @@ def test_what_one_process_raised_is_the_crash_of_the_trial(two: RankGroup) -> No
     assert record.steps == 2
     assert are_gone(warm)
     assert two.work(plan(model_seed=RAISES)).outcome is Outcome.STABLE, "it happens once"
+
+
+def test_an_evaluation_that_one_process_cannot_end_costs_no_trial(two: RankGroup) -> None:
+    """What was trained is a record at once; the other, which waits for its losses, is replaced with it."""
+    record = two.work(plan(model_seed=HELD_OUT_BROKEN))
+    assert record.outcome is Outcome.STABLE
+    assert math.isnan(record.eval_loss)
+    assert "it could not be evaluated: KeyError: " in record.message
+    assert pids(two) == []
+    assert two.work(plan(model_seed=STILL)).outcome is Outcome.STABLE
 
 
 def test_a_process_that_died_is_a_lost_trial_or_none(two: RankGroup) -> None:
