@@ -17,10 +17,12 @@ from stabsearch.tracking.experiment import connect, find_experiment
 from stabsearch.tracking.layout import child_run
 from stabsearch.tracking.model_card import model_card
 from stabsearch.tracking.note import PICTURE
+from stabsearch.tracking.own_store import make_whole
 from stabsearch.tracking.parent import ARTIFACTS, Parent
 from stabsearch.tracking.reason import reason
 from stabsearch.tracking.registry import register_frontier
 from stabsearch.tracking.store import (
+    DATABASE_NAME,
     artifact_location,
     is_server,
     refuse_unusable,
@@ -205,6 +207,8 @@ class MlflowMirror:
         return self._opened
 
     def _look_up(self) -> _Opened:
+        if self._sweep.tracking.uri is None:
+            make_whole(self._folder / DATABASE_NAME)
         client = connect(self._uri)
         location = artifact_location(self._uri, self._folder)
         experiment_id = find_experiment(client, self._sweep.tracking.experiment, location)
