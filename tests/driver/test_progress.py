@@ -46,6 +46,12 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling, "EVERY_S", 0.05)
 
 
+@pytest.fixture(autouse=True)
+def _workers_find_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = str(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     os.mkfifo(tmp_path / "gate")
