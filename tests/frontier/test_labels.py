@@ -10,12 +10,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stabsearch.frontier.labels import relabel
+from stabsearch.frontier.labels import _LATEST, relabel
 from stabsearch.records import Cause, Grade, Outcome, OutcomeRules, Stage, StepTrace, TrialPlan, TrialRecord
 from stabsearch.records.ramp import as_ramp
 
@@ -257,3 +258,16 @@ def test_real_trials_fail_from_one_rate_on(real_trials: list[TrialRecord]) -> No
     """A hundredth is degraded, three hundredths have collapsed."""
     failed = [r.plan.learning_rate for r in relabel(real_trials, RULES) if r.outcome.is_failure]
     assert min(failed) == pytest.approx(0.0316, rel=0.01)
+
+
+def test_each_thread_remembers_its_own_records() -> None:
+    """Who looks on from beside a running sweep has other records in hand."""
+    records = [LEARNER, trial(1, 1e-2, [CHANCE] * STEPS)]
+    here = relabel(records, RULES)
+    assert here is not None
+    seen: list[object] = []
+    looker = Thread(target=lambda: (relabel([LEARNER], RULES), seen.append(_LATEST._decided)))
+    looker.start()
+    looker.join()
+    assert len(seen[0]) == 1  # type: ignore[arg-type]
+    assert len(_LATEST._decided) == 2

@@ -199,3 +199,19 @@ def test_many_trials_make_a_picture_no_dearer() -> None:
     assert len(picture.last) < 100
     assert len(picture.running) < 100
     assert (picture.num_running, picture.tally.done) == (500, 500)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence", "line"),
+    [
+        (
+            Verdict.NOT_ENOUGH_EVIDENCE,
+            "Not enough evidence after 1 trial: x.",
+            "Not enough evidence after 1 trial: x.",
+        ),
+        (Verdict.CONFIRMED, "Use 1e-3.", "Safe configuration, confirmed: Use 1e-3."),
+    ],
+)
+def test_a_line_says_its_verdict_once(verdict: Verdict, sentence: str, line: str) -> None:
+    standing = Standing(1, (), None, make_answer(verdict, sentence=sentence))
+    assert standing.line == line
