@@ -88,7 +88,7 @@ def test_names_that_mean_nothing(folder: Path, name: str) -> None:
         find_frontier(name, f"sqlite:///{folder}/mlflow.db")
 
 
-@pytest.mark.parametrize("name", ["models:/x", "models:/../../etc/1/2", "runs:/x"])
+@pytest.mark.parametrize("name", ["models:/", "models:/x/y", "models:/../../etc/1/2", "runs:/x"])
 def test_names_of_no_known_form(folder: Path, name: str) -> None:
     with pytest.raises(UserError, match="neither a run id nor a registered model"):
         find_frontier(name, f"sqlite:///{folder}/mlflow.db")
