@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,8 @@ budget: {{trials: 14, horizon: 40}}
 risk: {{confirmation_trials: 2}}
 resources: {{driver: {driver}}}
 """
+PROGRESS = re.compile(r"\[ ?\d+/\d+\] lr|(so far|running|  frontier|  if stopped now|STAB-E005): ")
+"""Lines that a sweep writes where nobody sits at a terminal; the last on machines that emulate bf16."""
 SLOW = ("training.max_steps=4000", "budget.horizon=150")
 """Trials of a second or two: signals meet them in mid-step."""
 

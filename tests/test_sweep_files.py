@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sweep_runs import TRIALS, Home, check_whole, mlflow_runs, only_json, stabsearch
+from sweep_runs import PROGRESS, TRIALS, Home, check_whole, mlflow_runs, only_json, stabsearch
 
 REPORTS = (
     "trials.csv", "trials.parquet", "frontier.json", "frontier.csv", "recommended.json", "report.html",
@@ -54,8 +54,7 @@ def test_progress_goes_to_stderr_and_is_all_there_is(finished: Finished) -> None
     """One line per trial, and now and then where it stands; no warning of any library in between."""
     lines = finished.result.stderr.splitlines()
     assert len([line for line in lines if re.match(r"\[ ?\d+/14\] lr", line)]) == TRIALS
-    of_ours = r"\[ ?\d+/14\] lr|(so far|running|  frontier|  if stopped now|STAB-E005): "
-    others = [line for line in lines if not re.match(of_ours, line)]
+    others = [line for line in lines if not PROGRESS.match(line)]
     assert others == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import tempfile
@@ -10,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweep_runs import SLOW, TRIALS, Home, check_whole, mlflow_runs, only_json, stabsearch
-
-PROGRESS = re.compile(r"\[ ?\d+/\d+\] lr|        (fp32|bf16) · ")
+from sweep_runs import PROGRESS, SLOW, TRIALS, Home, check_whole, mlflow_runs, only_json, stabsearch
 
 
 @pytest.fixture
