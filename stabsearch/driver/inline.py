@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stabsearch.driver.base import TrialSource, Worker, WorkerLost, WorkOrder
+from stabsearch.driver.interrupts import not_lost
 from stabsearch.driver.telling import OnProgress, telling
 from stabsearch.driver.worker import make_worker
 
@@ -24,13 +27,13 @@ class InlineDriver:
         """Run every plan of the source, in order."""
         worker = make_worker(self._order)
         try:
-            with telling(worker.progress, self._on_progress):
-                _run(worker, source)
+            with telling(worker.progress, self._on_progress), not_lost() as check:
+                _run(worker, source, check)
         finally:
             worker.close()
 
 
-def _run(worker: Worker, source: TrialSource) -> None:
+def _run(worker: Worker, source: TrialSource, check_interrupt: Callable[[], None]) -> None:
     while (plan := source.next_plan()) is not None:
         try:
             record = worker.work(plan)
@@ -38,3 +41,4 @@ def _run(worker: Worker, source: TrialSource) -> None:
             source.lost(plan, str(lost))
         else:
             source.finished(record)
+        check_interrupt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -51,6 +51,30 @@ def term_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def not_lost() -> Iterator[Callable[[], None]]:
+    """Have Ctrl-C and SIGTERM raise at once, and yield what raises again where that was swallowed.
+
+    Python ignores what is raised in the callback of a weak reference or in a finalizer, and importing modules
+    is full of both: a trial that just begins may go on as if nobody had asked.
+    """
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    with kept_handlers():
+        if _in_main_thread():
+            for stop in STOPS:
+                signal.signal(stop, note)
+        yield check
 
 
 @contextmanager
