@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
+from threading import Lock
 
 from stabsearch.config import Sweep
 from stabsearch.records import TrialPlan, TrialRecord
@@ -86,3 +87,30 @@ class Course:
             self.tally, self.elapsed_s, self.seconds_left(), self.num_running,
             self.running(), tuple(self._last), self.standing,
         )  # fmt: skip
+
+
+class Followed:
+    """What every view does that shows something: it keeps the course of a sweep.
+
+    Events come from several threads, and what is shown is written by another: all take the lock.
+
+    Args:
+        sweep: name, budget and learning-rate range.
+        records: trials of an earlier run of the same sweep.
+        clock: seconds that only grow.
+    """
+
+    is_watched = True
+
+    def __init__(self, sweep: Sweep, records: Sequence[TrialRecord], clock: Callable[[], float]) -> None:
+        self._course, self._lock = Course(sweep, records, clock), Lock()
+
+    def started(self, plan: TrialPlan) -> None:
+        """Take note of a trial that was sent off; once more when it is tried again."""
+        with self._lock:
+            self._course.started(plan)
+
+    def progress(self, progress: Progress) -> None:
+        """Take note of the latest step of a running trial."""
+        with self._lock:
+            self._course.progress(progress)

@@ -15,7 +15,7 @@ from stabsearch.records import Context, TrialRecord
 from stabsearch.report.comparison import changes_between
 from stabsearch.report.comparison_text import shift_json
 from stabsearch.report.knobs import two_digits
-from stabsearch.report.markdown import escaped
+from stabsearch.report.markdown import escaped, table
 from stabsearch.report.wording import counted, percent, printable, rate
 
 if TYPE_CHECKING:
@@ -221,20 +221,18 @@ def drift_lines(tested: DriftFindings) -> list[str]:
 def drift_markdown(tested: DriftFindings) -> str:
     """Return a drift as ``drift.md`` shows it."""
     answer, *reasons = sentences(tested)
-    rows = "\n".join(map(_row, places(tested)))
+    heads = ("context", "#learning rate", "#trials", "#failed", "#expected")
     changes = "\n".join(f"- {escaped(change)}" for change in tested.changes) or "- nothing that is known"
     listed = "\n".join(f"- {reason}" for reason in reasons)
     return (
         f"# {answer}\n\n{listed}\n\nNext: {next_step_of(tested)}\n\n"
-        "| context | learning rate | trials | failed | expected |\n|---|---|---|---|---|\n"
-        f"{rows}\n\nChanged since the sweep:\n\n{changes}\n"
+        f"{table(heads, map(_row, places(tested)))}\n\nChanged since the sweep:\n\n{changes}\n"
     )
 
 
-def _row(place: Place) -> str:
+def _row(place: Place) -> tuple[object, ...]:
     context = f"{place.context.label}{' (recommended)' if place.is_recommended else ''}"
-    numbers = f"{place.num_trials} | {place.num_failed} | {percent(place.expected)}"
-    return f"| {context} | {rate(place.learning_rate)} | {numbers} |"
+    return context, rate(place.learning_rate), place.num_trials, place.num_failed, percent(place.expected)
 
 
 def drift_json(tested: DriftFindings) -> dict[str, Any]:

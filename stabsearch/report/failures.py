@@ -33,6 +33,11 @@ class Failures:
     trials: tuple[TrialRecord, ...]
 
     @property
+    def cells(self) -> tuple[str | int, ...]:
+        """Return the cells of its row up to the first bad batches, which each report links its own way."""
+        return self.outcome.value, self.cause_words, len(self.trials), self.rates, self.bad_step
+
+    @property
     def cause_words(self) -> str:
         """Return the cause as people say it."""
         return CAUSES[self.cause]

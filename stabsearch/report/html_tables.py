@@ -99,11 +99,7 @@ def failure_table(findings: Findings) -> Markup | None:
     """Return what failed and why, with links to the first bad batches; None when nothing did."""
     rows = [
         (
-            each.outcome.value,
-            each.cause_words,
-            len(each.trials),
-            each.rates,
-            each.bad_step,
+            *each.cells,
             _bundles(each.bundles, findings),
             printable(each.example),
         )

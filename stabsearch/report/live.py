@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from stabsearch.config import Sweep
-from stabsearch.records import TrialPlan, TrialRecord
-from stabsearch.records.progress import Progress
-from stabsearch.report.course import Course
+from stabsearch.records import TrialRecord
+from stabsearch.report.course import Followed
 from stabsearch.report.screen import Screen
 from stabsearch.report.standing import Standing
 from stabsearch.report.wording import printable
@@ -26,10 +25,8 @@ EVERY_S = 0.5  # chosen: a picture takes about 10 ms, and nothing in it changes 
 NUM_MESSAGES = 8  # chosen: what is said before the trials begin
 
 
-class LiveView:
+class LiveView(Followed):
     """Redraws one picture in place while the sweep runs; everything goes to the console given."""
-
-    is_watched = True
 
     def __init__(
         self,
@@ -48,9 +45,8 @@ class LiveView:
             clock: seconds that only grow.
         """
         self._console = console
-        self._course = Course(sweep, records, clock)
+        super().__init__(sweep, records, clock)
         self._messages: deque[Text] = deque(maxlen=NUM_MESSAGES)
-        self._lock = Lock()  # events come from several threads, and the picture is drawn by another
         self._over = Event()
         self._drawer = Thread(target=self._draw, name="stabsearch-view", daemon=True)
         self._live = self._new_live()
@@ -71,16 +67,6 @@ class LiveView:
         finally:
             self._live.stop()
             self._console.show_cursor(True)
-
-    def started(self, plan: TrialPlan) -> None:
-        """List the trial as running."""
-        with self._lock:
-            self._course.started(plan)
-
-    def progress(self, progress: Progress) -> None:
-        """Show the latest step of a running trial."""
-        with self._lock:
-            self._course.progress(progress)
 
     def finished(self, record: TrialRecord) -> None:
         """Move the trial to the last outcomes."""

@@ -91,7 +91,7 @@ def _why(findings: Findings) -> list[str]:
         "## Why",
         f"Cause: **{escaped(found['cause'] or 'none')}**. {escaped(found['sentence'])}",
         "\n".join(f"- {escaped(advice)}" for advice in found["advice"]),
-        _table(("Rung", "Tried", "Seen"), rows),
+        table(("Rung", "Tried", "Seen"), rows),
     ]
 
 
@@ -106,7 +106,7 @@ class _Raw(str):
     __slots__ = ()
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table; a head that starts with ``#`` marks a column of numbers. Cells are escaped."""
     lines = [
         [head.removeprefix("#") for head in heads],
@@ -141,7 +141,7 @@ def _gap(findings: Findings) -> list[str]:
     if not title:
         return []
     rows = no_answer.gap_rows(findings)
-    numbers = [_table(no_answer.gap_heads(findings), rows)] if rows else []
+    numbers = [table(no_answer.gap_heads(findings), rows)] if rows else []
     return [f"## {title}", escaped(no_answer.gap_text(findings)), *numbers]
 
 
@@ -169,7 +169,7 @@ def _frontier_table(findings: Findings) -> str:
         )
         for row in findings.rows
     ]
-    return _table(["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"], rows)
+    return table(["context", "#frontier", "#credible interval", "#trials", "#failed", "verdict"], rows)
 
 
 def _effects(findings: Findings) -> list[str]:
@@ -186,7 +186,7 @@ def _effects(findings: Findings) -> list[str]:
     ]
     confidence = percent(findings.sweep.risk.confidence)
     heads = ["setting", "against", "#safe learning rate", f"#{confidence} interval", "#pairs of contexts", ""]
-    return ["## What each setting buys", _table(heads, rows)] if rows else []
+    return ["## What each setting buys", table(heads, rows)] if rows else []
 
 
 def _extrapolated(findings: Findings) -> list[str]:
@@ -197,25 +197,21 @@ def _extrapolated(findings: Findings) -> list[str]:
     ]
     heads = ["context", f"#extrapolated to step {answer.max_steps:,}", "#credible interval"]
     title = f"## {extrapolation_title(findings)}"
-    return [title, escaped(extrapolation_note(findings)), _table(heads, rows)] if rows else []
+    return [title, escaped(extrapolation_note(findings)), table(heads, rows)] if rows else []
 
 
 def _outcome_table(findings: Findings) -> str:
     if not findings.counted:
         return "No trials yet."
     rows = [(outcome.value, count, OUTCOMES[outcome]) for outcome, count in findings.outcomes.items()]
-    return _table(["outcome", "#trials", "meaning"], rows)
+    return table(["outcome", "#trials", "meaning"], rows)
 
 
 def _failures(findings: Findings) -> list[str]:
     """Return what failed and why; names of bundles are links where the bundles are there."""
     rows = [
         (
-            each.outcome.value,
-            each.cause_words,
-            len(each.trials),
-            each.rates,
-            each.bad_step,
+            *each.cells,
             _Raw(", ".join(_bundle(name, findings) for name in each.bundles[: failures.MAX_LINKS]) or NONE),
             each.example,
         )
@@ -223,7 +219,7 @@ def _failures(findings: Findings) -> list[str]:
     ]
     if not rows:
         return []
-    return ["### Failures by cause", _table(failures.HEADS, rows), escaped(failures.missing_text(findings))]
+    return ["### Failures by cause", table(failures.HEADS, rows), escaped(failures.missing_text(findings))]
 
 
 def _bundle(name: str, findings: Findings) -> str:
@@ -235,24 +231,24 @@ def _bundle(name: str, findings: Findings) -> str:
 
 def _scaling(findings: Findings) -> list[str]:
     rows = scaling_svg.scaling_rows(findings)
-    return ["## Loss scale and skipped steps, fp16", _table(scaling_svg.HEADS, rows)] if rows else []
+    return ["## Loss scale and skipped steps, fp16", table(scaling_svg.HEADS, rows)] if rows else []
 
 
 def _clipping(findings: Findings) -> list[str]:
     rows = clipping.clipping_rows(findings)
-    return ["## Clipped updates", escaped(clipping.NOTE), _table(clipping.HEADS, rows)] if rows else []
+    return ["## Clipped updates", escaped(clipping.NOTE), table(clipping.HEADS, rows)] if rows else []
 
 
 def _calibration(findings: Findings) -> list[str]:
     text = certainty.calibration_text(findings)
     rows = certainty.calibration_rows(findings)
-    return ["## Calibration", escaped(text), _table(certainty.CALIBRATION_HEADS, rows)] if text else []
+    return ["## Calibration", escaped(text), table(certainty.CALIBRATION_HEADS, rows)] if text else []
 
 
 def _confirmation(findings: Findings) -> list[str]:
     text = confirmation_text(findings.answer, findings.sweep.risk.confidence)
     rows = certainty.confirmation_rows(findings)
-    seeds = [_table(certainty.CONFIRMATION_HEADS, rows)] if rows else []
+    seeds = [table(certainty.CONFIRMATION_HEADS, rows)] if rows else []
     return ["## Confirmation", escaped(text), *seeds] if text or rows else []
 
 
@@ -292,7 +288,7 @@ def _trial_table(findings: Findings) -> str:
         "message",
         "bundle",
     ]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _cost(findings: Findings) -> str:
@@ -309,4 +305,4 @@ def _cost(findings: Findings) -> str:
 def _environment(findings: Findings) -> list[str]:
     rows = findings.environment.items()
     command = [_fenced(printable(findings.command), "sh")] if findings.command else []
-    return [*command, *([_table(["what", "value"], rows)] if rows else [])]
+    return [*command, *([table(["what", "value"], rows)] if rows else [])]

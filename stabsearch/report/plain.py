@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import TextIO
 
 from stabsearch.config import Sweep
-from stabsearch.records import Context, TrialPlan, TrialRecord
-from stabsearch.records.progress import Progress
-from stabsearch.report.course import Course
+from stabsearch.records import Context, TrialRecord
+from stabsearch.report.course import Followed
 from stabsearch.report.frontier_text import those_that_matter
 from stabsearch.report.standing import Standing
 from stabsearch.report.terminal import row_line
@@ -25,10 +24,8 @@ MOST_ROWS = 6  # chosen: contexts whose frontier moved, per block
 MOST_RUNNING = 3  # chosen: they fit a line
 
 
-class PlainView:
+class PlainView(Followed):
     """A line per finished trial; now and then where the sweep stands, and in long silences what runs."""
-
-    is_watched = True
 
     def __init__(
         self,
@@ -49,11 +46,11 @@ class PlainView:
             wait: waits so many seconds for the end of the view, and returns whether it came.
         """
         self._stream, self._clock = stream or sys.stderr, clock
-        self._budget, self._course = sweep.budget.trials, Course(sweep, records, clock)
+        super().__init__(sweep, records, clock)
+        self._budget = sweep.budget.trials
         self._said_at = self._stood_at = clock()
         self._rows: dict[Context, str] = {}
         self._answer = ""
-        self._lock = Lock()  # events come from several threads, and silence is broken by another
         self._over = Event()
         self._wait = wait or self._over.wait
         self._ticker = Thread(target=self._tick, name="stabsearch-view", daemon=True)
@@ -67,16 +64,6 @@ class PlainView:
         """Write nothing more by itself."""
         self._over.set()
         self._ticker.join()
-
-    def started(self, plan: TrialPlan) -> None:
-        """Take note of it."""
-        with self._lock:
-            self._course.started(plan)
-
-    def progress(self, progress: Progress) -> None:
-        """Take note of it."""
-        with self._lock:
-            self._course.progress(progress)
 
     def finished(self, record: TrialRecord) -> None:
         """Write how the trial ended."""
