@@ -27,7 +27,7 @@ class Onlooker:
     """Tells people where the sweep stands, from a thread of its own: trials do not wait for it.
 
     Of the records that came while it worked, the latest count; what goes wrong here takes nothing away
-    but the answer so far.
+    but the answer so far, and where one of them cannot be told, only from that one.
 
     Args:
         prepared: what is asked.
@@ -36,7 +36,7 @@ class Onlooker:
     """
 
     def __init__(self, prepared: Prepared, told: Sequence[Told], say: Callable[[str], None]) -> None:
-        self._prepared, self._told, self._say = prepared, told, say
+        self._prepared, self._told, self._say = prepared, list(told), say
         self._records: Sequence[TrialRecord] | None = None
         self._lock, self._has_news, self._over = Lock(), Event(), False
         Thread(target=self._run, name="stabsearch-standing", daemon=True).start()
@@ -58,7 +58,10 @@ class Onlooker:
                 self._has_news.wait()
                 time.sleep(self._once())
         except Exception as error:  # noqa: BLE001 - the sweep goes on, only this view of it does not
-            self._say(f"the answer so far cannot be shown: {type(error).__name__}: {error}")
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        self._say(f"the answer so far cannot be shown: {type(error).__name__}: {error}")
 
     def _once(self) -> float:
         """Tell where the sweep stands; return how long to look away."""
@@ -69,8 +72,12 @@ class Onlooker:
         frontier, answer = answer_of(prepared, records)
         look = Look(records, answer, frontier)
         with self._lock:
-            for each in () if self._over else self._told:
-                each(look)
+            for each in () if self._over else tuple(self._told):
+                try:
+                    each(look)
+                except Exception as error:  # noqa: BLE001 - the others are told
+                    self._told.remove(each)
+                    self._complain(error)
         return max(LEAST_PAUSE_S, SHARE * (time.thread_time() - began))
 
 

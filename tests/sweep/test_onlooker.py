@@ -119,3 +119,13 @@ def test_a_tracker_is_told_where_nobody_sits_at_a_terminal(tmp_path: Path) -> No
         run(prepared, tmp_path / "sweep", view, looking)
         assert tracker.told.wait(WAIT_S)
     assert tracker.looks[-1].answer is not None
+
+
+def test_a_view_that_fails_takes_nothing_from_the_tracker(tmp_path: Path) -> None:
+    """Each is told by itself; what failed once is not tried again."""
+    prepared, view, tracker = prepared_of(), Looking(ValueError("broken")), Followed()
+    with onlooker(prepared, told_of(prepared, view, tracker), view.message) as looking:
+        run(prepared, tmp_path / "sweep", view, looking)
+        assert tracker.told.wait(WAIT_S)
+    assert len(view.standings) == 1
+    assert view.said == ["the answer so far cannot be shown: ValueError: broken"]
