@@ -54,7 +54,7 @@ class Tracker(Protocol):
     """False: nothing is shown, and nothing need be worked out for it."""
 
     def check(self) -> None:
-        """Return when the tracker named in the sweep answers, or need not; one short attempt.
+        """Return when the tracker named in the sweep answers, or need not; a few short attempts.
 
         Raises:
             UserError: it does not, at ``tracking.uri``.

@@ -19,7 +19,7 @@ from stabsearch.tracking.model_card import model_card
 from stabsearch.tracking.note import PICTURE
 from stabsearch.tracking.own_store import make_whole
 from stabsearch.tracking.parent import ARTIFACTS, Parent
-from stabsearch.tracking.reason import reason
+from stabsearch.tracking.reason import is_passing, reason
 from stabsearch.tracking.registry import register_frontier
 from stabsearch.tracking.store import (
     DATABASE_NAME,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 FLUSH_S = 60.0  # chosen: 700 trials' worth of a local server's time
 INTERRUPTED_FLUSH_S = 15.0  # chosen: who pressed Ctrl-C wants the prompt back; a resume sends the rest
 PROGRESS_S = 15.0  # chosen: nobody reloads a page more often
+_CHECK_PAUSES_S = (0.5, 1.0)  # chosen: a busy server drops one request, one that is away is known in 2 s
 _DATABASE_TIMEOUT_S = 60.0  # chosen: the first contact creates MLflow's tables
 
 
@@ -96,7 +97,7 @@ class MlflowMirror:
         self._courier = Courier(self._forget, first_pause_s)
 
     def check(self) -> None:
-        """Return when the store named in the sweep answers, or need not; one attempt of at most 10 s.
+        """Return when the store named in the sweep answers, or need not; three attempts, 10 s in all at most.
 
         Raises:
             UserError: it does not, at ``tracking.uri``. The sweep's own database needs no check, nor does a
@@ -109,7 +110,7 @@ class MlflowMirror:
             return
         timeout_s = REQUEST_TIMEOUT_S if is_server(self._uri) else _DATABASE_TIMEOUT_S
         try:
-            within(timeout_s, lambda: connect(self._uri).search_experiments(max_results=1))
+            within(timeout_s, partial(_contact, self._uri))
         except Exception as error:
             raise unreachable(self._uri, reason(error)) from error
 
@@ -251,3 +252,18 @@ class MlflowMirror:
             card=model_card(self._sweep, answer, frontier, records),
             verdict=answer.verdict if answer else None,
         )
+
+
+def _contact(uri: str) -> None:
+    """Return once the store has answered a question; tries again after a failure that may pass."""
+    pauses_s = iter(_CHECK_PAUSES_S)
+    while True:
+        try:
+            connect(uri).search_experiments(max_results=1)
+        except Exception as error:
+            pause_s = next(pauses_s, None)
+            if pause_s is None or not is_passing(error):
+                raise
+            time.sleep(pause_s)
+        else:
+            return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tracking_samples import SWEEP_ID, free_port, make_sweep
 
 from stabsearch.config.address import without_password
 from stabsearch.errors import ExitCode, UserError
-from stabsearch.tracking import NullTracker, make_tracker, ui_command
+from stabsearch.tracking import NullTracker, make_tracker, mlflow_mirror, ui_command
 from stabsearch.tracking.mlflow_mirror import MlflowMirror
 from stabsearch.tracking.store import artifact_location, run_url, store_uri
 
@@ -87,6 +89,34 @@ def test_an_unusable_store_is_refused_before_the_first_trial(uri: str, text: str
     assert caught.value.key == ("tracking", "uri")
     assert caught.value.exit_code == ExitCode.CANNOT_JUDGE
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("num_failures", "answers"), [(2, True), (3, False)])
+def test_a_store_that_drops_a_request_is_asked_again(
+    num_failures: int, answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may pass is tried three times; what would be the same again, once."""
+    asked: list[str] = []
+    mood: list[Exception] = [ConnectionError("not now")] * num_failures
+
+    def connect(uri: str) -> Any:
+        asked.append(uri)
+        if mood:
+            raise mood.pop()
+        return SimpleNamespace(search_experiments=lambda max_results: [])
+
+    monkeypatch.setattr(mlflow_mirror, "connect", connect)
+    monkeypatch.setattr(mlflow_mirror, "_CHECK_PAUSES_S", (0.0, 0.0))
+    tracker = make_tracker(make_sweep("http://127.0.0.1:9"), SWEEP_ID, tmp_path)
+    with contextlib.nullcontext() if answers else pytest.raises(UserError, match="not now"):
+        tracker.check()
+    assert len(asked) == 3
+
+    asked.clear()
+    mood[:] = [ValueError("no such address")]
+    with pytest.raises(UserError, match="no such address"):
+        tracker.check()
+    assert len(asked) == 1
 
 
 def test_the_own_store_needs_no_check(tmp_path: Path) -> None:
