@@ -143,6 +143,11 @@ class Findings:
         return tuple(record for record in self.records if record.plan.stage is Stage.RAMP)
 
     @cached_property
+    def is_evaluated(self) -> bool:
+        """True when a trial has a loss on held-out rows."""
+        return any(math.isfinite(record.eval_loss) for record in self.records)
+
+    @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """Return how many trials ended in each way that occurred, in the order of ``Outcome``."""
         counts = Counter(record.outcome for record in self.counted)

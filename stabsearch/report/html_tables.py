@@ -13,7 +13,14 @@ from stabsearch.report.failures import failures_of
 from stabsearch.report.findings import Findings
 from stabsearch.report.knobs import basis, direction, fold, fold_interval, setting
 from stabsearch.report.markup import Markup, joined, table, tag
-from stabsearch.report.remarks import SEARCH, extrapolated_interval, purpose, verdict_words
+from stabsearch.report.remarks import (
+    SEARCH,
+    evaluation_cell,
+    evaluation_head,
+    extrapolated_interval,
+    purpose,
+    verdict_words,
+)
 from stabsearch.report.wording import (
     CAUSES,
     NONE,
@@ -143,6 +150,7 @@ def trial_table(findings: Findings) -> Markup:
         "#first bad step",
         "#steps",
         "#seconds",
+        *evaluation_head(findings),
         "message",
         "bundle",
     ]
@@ -166,6 +174,7 @@ def _trial_row(trial: TrialRecord, findings: Findings) -> tuple[Markup | str | i
         NONE if trial.first_bad_step is None else trial.first_bad_step,
         trial.steps,
         f"{trial.startup_s + trial.train_s:.1f}",
+        *evaluation_cell(trial, findings),
         printable(trial.message),
         bundle_link(trial.bundle, findings),
     )

@@ -15,6 +15,8 @@ from stabsearch.report.recommended import recommended_arguments, render
 from stabsearch.report.remarks import (
     contexts_in_words,
     ending_note,
+    evaluation_cell,
+    evaluation_head,
     extrapolated_interval,
     extrapolation_note,
     extrapolation_title,
@@ -271,6 +273,7 @@ def _trial_table(findings: Findings) -> str:
             CAUSES[trial.cause] if trial.cause else "",
             NONE if trial.first_bad_step is None else trial.first_bad_step,
             trial.steps,
+            *evaluation_cell(trial, findings),
             trial.message,
             _Raw(_bundle(trial.bundle, findings)),
         )
@@ -285,6 +288,7 @@ def _trial_table(findings: Findings) -> str:
         "cause",
         "#first bad step",
         "#steps",
+        *evaluation_head(findings),
         "message",
         "bundle",
     ]

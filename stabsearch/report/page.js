@@ -30,7 +30,7 @@ function filled(row) {
   const cells = Object.fromEntries([...row.cells].map((cell, place) => [heads[place], cell]));
   const said = (name) => cells[name]?.textContent ?? "";
   const list = element("dl");
-  for (const name of ["learning rate", "context", "cause", "first bad step", "steps", "stage", "message", "bundle"]) {
+  for (const name of ["learning rate", "context", "cause", "first bad step", "steps", "evaluation loss", "stage", "message", "bundle"]) {
     if (!said(name) || said(name) === "–") continue;
     const value = element("dd");
     value.append(...[...cells[name].childNodes].map((node) => node.cloneNode(true)));

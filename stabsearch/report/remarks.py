@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Stage, TrialRecord
 from stabsearch.report.findings import ContextRow, Findings
-from stabsearch.report.wording import CONTEXT_VERDICTS, counted, rate, rate_interval
+from stabsearch.report.wording import CONTEXT_VERDICTS, NONE, counted, rate, rate_interval
 
 FLAG = "⚠"
 """Marks a context whose trials contradict a frontier."""
@@ -110,6 +111,17 @@ _OF_STAGE = {
 def purpose(record: TrialRecord, findings: Findings) -> str:
     """Return what a trial was run for; a bridge is a confirmation trial that goes on past the horizon."""
     return "bridge" if findings.is_bridge(record) else _OF_STAGE[record.plan.stage]
+
+
+def evaluation_head(findings: Findings) -> tuple[str, ...]:
+    """Return the heading of the trials' loss on held-out rows; none where no trial was evaluated."""
+    return ("#evaluation loss",) if findings.is_evaluated else ()
+
+
+def evaluation_cell(record: TrialRecord, findings: Findings) -> tuple[str, ...]:
+    """Return what stands under :func:`evaluation_head` for one trial."""
+    loss = f"{record.eval_loss:.3g}" if math.isfinite(record.eval_loss) else NONE
+    return (loss,) if findings.is_evaluated else ()
 
 
 def purposes_text(findings: Findings) -> str:

@@ -18,6 +18,7 @@ from stabsearch.frontier.answer import Extrapolated
 from stabsearch.records import Context, Outcome
 from stabsearch.report.findings import Findings
 from stabsearch.report.html import report_html
+from stabsearch.report.html_tables import trial_table
 from stabsearch.report.markup import tag
 from stabsearch.report.wording import HEADINGS
 
@@ -121,6 +122,16 @@ def test_a_ramp_is_listed_but_no_mark() -> None:
     source = report_html(replace(findings, records=(*findings.records, make_ramp(8))))
     assert "<title>trial 8" not in source
     assert "1.0e-5 to 1.0e0" in source
+
+
+def test_the_loss_on_held_out_rows_is_shown_where_there_is_one() -> None:
+    """A column of the trials, which their cards copy; without an evaluation it is not there."""
+    findings = make_findings(8)
+    assert "evaluation loss" not in trial_table(findings)
+    first, *others = findings.records
+    table = trial_table(replace(findings, records=(replace(first, eval_loss=0.41234), *others)))
+    assert table.count('<th scope="col" class="number">evaluation loss</th>') == 1
+    assert table.count('<td class="number">0.412</td>') == 1
 
 
 def test_what_each_setting_buys_is_drawn_and_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,20 @@ def test_says_why_the_search_ended_and_flags_what_contradicts_it() -> None:
 def test_no_effect_has_no_section() -> None:
     """A single context has nothing to be compared with."""
     assert "What each setting buys" not in report_markdown(make_island())
+
+
+def test_the_loss_on_held_out_rows_is_shown_where_there_is_one() -> None:
+    """A column of the trials; without an evaluation it is not there."""
+    findings = make_findings(8)
+    assert "evaluation loss" not in report_markdown(findings)
+    first, *others = findings.records
+    text = report_markdown(replace(findings, records=(replace(first, eval_loss=0.41234), *others)))
+    heads, row = (
+        next(line for line in text.splitlines() if line.startswith(start)) for start in ("| trial |", "| 0 |")
+    )
+    assert [*map(str.strip, row.split("|"))][
+        [*map(str.strip, heads.split("|"))].index("evaluation loss")
+    ] == "0.412"
 
 
 def test_a_hostile_message_stays_in_its_cell() -> None:

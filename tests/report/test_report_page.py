@@ -213,6 +213,15 @@ def test_a_dark_page_prints_on_white(browser: Browser, pages: dict[str, Path]) -
         assert not seen.page.locator("[data-copy]").first.is_visible()
 
 
+@pytest.mark.parametrize("name", SWEEPS)
+def test_nothing_is_cut_off_on_paper(name: str, browser: Browser, pages: dict[str, Path]) -> None:
+    """Paper does not scroll: a table wider than A4 would lose its last columns."""
+    with visit(browser, width=688) as seen:  # A4 less its margins, at 96 dpi
+        seen.page.emulate_media(media="print")
+        seen.page.goto(pages[name].as_uri())
+        assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_every_curve_stands_beside_its_like(usual: Visit) -> None:
     """Stable trials in one picture, failed ones in the other, each as it is drawn in its context."""
     titles = usual.page.locator(".overview figcaption").all_inner_texts()
