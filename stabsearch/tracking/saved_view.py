@@ -20,7 +20,7 @@ KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 
 _METRICS = ("failed", "log10_learning_rate", "first_bad_step", "last_loss")
 _TAGS = ("stabsearch.outcome", "stabsearch.cause", "stabsearch.stage")
-_SECTIONS = {"where": "Where trials break", "curves": "Loss and gradient norm"}
+_SECTIONS = (("where", "Where trials break", 1), ("curves", "Loss and gradient norm", 2))
 
 
 def saved_view(name: str, sweep_id: str, searched: Sequence[str], now_ms: int) -> dict[str, str]:
@@ -41,9 +41,9 @@ def saved_view(name: str, sweep_id: str, searched: Sequence[str], now_ms: int) -
 def _state(sweep_id: str, searched: Sequence[str]) -> dict[str, Any]:
     return {
         "searchFilter": f"tags.`{SWEEP_TAG}` = '{sweep_id}' and tags.`{NUMBER_TAG}` != ''",
-        # Sorted by time, trials are folded under the sweep's run. As a text, the number mixes early and late
-        # ones: pages and charts take the first 100.
-        "orderByKey": f"tags.`{NUMBER_TAG}`",
+        # Pages and charts take the first 100: by a run's id, which is random, a fair sample of the trials.
+        # Sorted by time, they would be the last ones, and folded under the sweep's run.
+        "orderByKey": "attributes.`run_id`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -54,7 +54,7 @@ def _state(sweep_id: str, searched: Sequence[str]) -> dict[str, Any]:
             *(f"params.`{key}`" for key in ("learning_rate", *searched)),
             *(f"tags.`{key}`" for key in _TAGS),
         ],
-        "compareRunSections": [_section(*each) for each in _SECTIONS.items()],
+        "compareRunSections": [_section(*each) for each in _SECTIONS],
         "compareRunCharts": [_settings_chart(searched), _curve("train_loss"), _curve("grad_norm")],
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
@@ -62,9 +62,10 @@ def _state(sweep_id: str, searched: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _section(key: str, name: str) -> dict[str, Any]:
+def _section(key: str, name: str, columns: int) -> dict[str, Any]:
+    """Return a row of charts: by default three, where names of settings overlap."""
     is_shown = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
-    return {"uuid": key, "name": name, **is_shown}
+    return {"uuid": key, "name": name, "columns": columns, **is_shown}
 
 
 def _chart(kind: str, section: str, name: str, **settings: Any) -> dict[str, Any]:
