@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,8 +147,11 @@ class _Points:
                 del self.by_record[key]
 
 
-class _Latest:
-    """The records that were looked at last, by context: of the next ones, most are the same."""
+class _Latest(threading.local):
+    """The records that were looked at last, by context: of the next ones, most are the same.
+
+    Each thread has its own: who looks at a running sweep from beside it has other records in hand.
+    """
 
     def __init__(self) -> None:
         self._records: dict[int, TrialRecord] = {}
@@ -180,10 +185,12 @@ def _beside_shorter(records: Sequence[TrialRecord], wanted: Set[int]) -> default
 
 
 _GROUPS: dict[Context, int] = {}
+_NUMBERS = count()
 
 
 def _group(context: Context) -> int:
-    return _GROUPS.setdefault(context, len(_GROUPS))
+    # With len(_GROUPS) as the next number, two threads could give it to two contexts.
+    return _GROUPS.setdefault(context, next(_NUMBERS))
 
 
 def _look(record: TrialRecord) -> _Look:

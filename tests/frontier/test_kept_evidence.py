@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -120,3 +122,29 @@ def test_labels_that_stand_while_others_come_are_those_of_all_at_once() -> None:
         fresh = [TrialRecord.from_json(each.to_json()) for each in raw]
         assert [each.to_json() for each in labelled] == [each.to_json() for each in relabel(fresh, RULES)]
     assert changes > 0
+
+
+def test_two_threads_with_other_records_do_not_disturb_each_other() -> None:
+    """Who looks at a running sweep from beside it asks for the frontier of its trials at the same time."""
+    trials = [
+        record_of(plan_of(number, CONTEXTS[number % 2], -6 + number / 20, Stage.SEARCH, 12), Outcome.STABLE)
+        for number in range(100)
+    ]
+    shares = [trials[:30], trials[20:]]
+    wanted = [context_trials(trials_frame(share), CONTEXTS) for share in shares]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            asked = [
+                pool.submit(
+                    lambda share=share: (
+                        [record_trials(share[:end], CONTEXTS) for end in range(30)]
+                        + [record_trials(share, CONTEXTS)]
+                    )
+                )
+                for share in shares * 20
+            ]
+            assert [each.result()[-1] for each in asked] == wanted * 20
+    finally:
+        sys.setswitchinterval(before)
