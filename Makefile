@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SPHINX := $(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs
@@ -20,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/stabsearch run experiments/quickstart.yaml
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not ray and not mlflow_server and not browser and not cli"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -25,10 +25,12 @@ PARTS = {
 
 
 @pytest.mark.ray
-def test_a_sweep_of_trials_of_two_processes(tmp_path: Path) -> None:
+def test_a_sweep_of_trials_of_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial trains with two, from which follow the steps of the full run; a broken one is kept."""
     parts = {**PARTS, "output_dir": str(tmp_path), "resources": {"processes_per_trial": 2}}
-    result = run_sweep(Sweep.model_validate(parts))
+    monkeypatch.setenv("STABSEARCH_TEST", str(tmp_path))
+    with Ranks(f"STABSEARCH_TEST={tmp_path}") as ranks:
+        result = run_sweep(Sweep.model_validate(parts))
     folder = tmp_path / "two"
     trials = result.trials
     assert len(trials) == 6
@@ -39,7 +41,8 @@ def test_a_sweep_of_trials_of_two_processes(tmp_path: Path) -> None:
     kept = [read_bundle(path.parent) for path in (folder / "bad_batches").glob("*/bundle.json")]
     assert kept
     assert {len(micro_batch.rows or ()) for bundle in kept for micro_batch in bundle.manifest.window} == {4}
-    assert not _ranks_running(), "all of them ended with the sweep"
+    assert len(ranks.seen) >= 2
+    assert not ranks.running(), "all of them ended with the sweep"
     with pytest.raises(UserError, match=r"resources\.processes_per_trial: 2 -> 1"):
         run_sweep(Sweep.model_validate({**parts, "resources": {}}))
 
@@ -53,11 +56,34 @@ def test_a_trial_that_no_node_can_hold_is_refused(tmp_path: Path) -> None:
         run_sweep(Sweep.model_validate(parts))
 
 
-def _ranks_running() -> list[str]:
-    commands = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+class Ranks:
+    """Sees the processes of a sweep's trials, by a mark in their environment: other tests may run beside."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark.encode()
+        self.seen: set[str] = set()
+        self._over = Event()
+        self._thread = Thread(target=self._look)
+
+    def __enter__(self) -> Ranks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.2):
+            self.seen |= self.running()
+
+    def running(self) -> set[str]:
+        """Return the ids of those that run now."""
+        return {path.parts[2] for path in Path("/proc").glob("[0-9]*/cmdline") if self._is_one(path)}
+
+    def _is_one(self, path: Path) -> bool:
         try:
-            commands.append(path.read_text())
+            is_rank = b"rank_process" in path.read_bytes()
+            return is_rank and self._mark in path.with_name("environ").read_bytes()
         except OSError:
-            continue
-    return [json.dumps(command) for command in commands if "rank_process" in command]
+            return False
