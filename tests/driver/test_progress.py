@@ -71,39 +71,27 @@ def facts(record: TrialRecord) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("make_driver", DRIVERS)
-def test_a_running_trial_tells_how_far_it_is(make_driver: MakeDriver, gate: Gate) -> None:
-    """While it runs: this one goes on only once somebody was told."""
+def test_a_running_trial_tells_how_far_it_is_and_ends_as_if_it_told_nobody(
+    make_driver: MakeDriver, gate: Gate
+) -> None:
+    """It goes on only once somebody was told, who raises and then never comes back."""
     told: list[Progress] = []
+    released = Event()
 
     def on_progress(progress: Progress) -> None:
         told.append(progress)
         if progress.step == WAITS_AT:
             gate.open()
-
-    record = ran(make_driver, gate, on_progress)
-    assert record.outcome is Outcome.STABLE
-    progress = next(progress for progress in told if progress.step == WAITS_AT)
-    assert progress == Progress(5, WAITS_AT, record.trace.losses[WAITS_AT - 1], 1e-3)
-
-
-@pytest.mark.parametrize("make_driver", DRIVERS)
-@pytest.mark.parametrize("fault", ["raises", "blocks"])
-def test_a_broken_way_changes_no_record(make_driver: MakeDriver, gate: Gate, fault: str) -> None:
-    """Whoever is told may raise or never come back: the trial ends as it does when nobody is told."""
-    released = Event()
-
-    def on_progress(progress: Progress) -> None:
-        if progress.step == WAITS_AT:
-            gate.open()
-            if fault == "blocks":
-                released.wait()
+            released.wait()
         raise RuntimeError("nobody listens")
 
-    told = ran(make_driver, gate, on_progress)
+    record = ran(make_driver, gate, on_progress)
     alone = ran(make_driver, Gate(), None)
     released.set()
-    assert facts(told) == facts(alone)
-    assert told.outcome is Outcome.STABLE
+    progress = next(progress for progress in told if progress.step == WAITS_AT)
+    assert progress == Progress(5, WAITS_AT, record.trace.losses[WAITS_AT - 1], 1e-3)
+    assert record.outcome is Outcome.STABLE
+    assert facts(record) == facts(alone)
 
 
 def test_what_cannot_be_told_is_left_out() -> None:
