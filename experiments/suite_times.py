@@ -29,7 +29,7 @@ def main() -> None:
         sweep = Path("experiments/quickstart.yaml")
         report("demo", seconds([BIN / "stabsearch", "run", sweep, "--set", f"output_dir={folder}"]))
     if not options.skip_suite:
-        report("suite", seconds([BIN / "python", "-m", "pytest"]))
+        report("suite", seconds(["make", "test"]))
 
 
 def seconds(command: list[object]) -> float:
