@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
+from stabsearch.driver.environment import prepare
+
 
 @cache
 def _options(program: str, command: str) -> frozenset[str]:
     if program == "ray":
+        prepare(is_local=True)
         from ray.scripts.scripts import cli
 
         found = cli.commands[command]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -30,6 +31,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device, and this machine shows none")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Refuse tests that import Ray unprepared: for those after them it would print on stdout."""
+    logs = sys.modules.get("ray._private.ray_logging")
+    if logs is not None and logs.stdout_deduplicator.skip_re is None:
+        logs.stdout_deduplicator.skip_re = re.compile("said once")
+        pytest.fail("Ray was imported before stabsearch.driver.environment.prepare()")
 
 
 @pytest.fixture(scope="session", autouse=True)

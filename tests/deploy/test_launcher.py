@@ -11,10 +11,13 @@ import pytest
 from command_lines import unknown_options
 from deploy_files import documents, stages, text
 
+from stabsearch.driver.environment import prepare
+
 [CLUSTER] = documents("ray-cluster.yaml")
 
 
 def _validated(cluster: dict[str, Any]) -> None:
+    prepare(is_local=True)
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     validate_config(prepare_config(cluster))
