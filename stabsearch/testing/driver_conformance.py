@@ -47,7 +47,7 @@ class DriverConformance(ABC):
 
     faults: ClassVar[tuple[tuple[int, Fault], ...]] = ((RAISES, "raise"),)
     """Trials that go wrong, and how."""
-    timeout_s: float = 15.0
+    timeout_s: float = 45.0
     """Time limit of a trial; a worker that starts and imports torch must stay below it."""
 
     @abstractmethod

@@ -39,7 +39,7 @@ def build_waiting(task):
 class TestInlineDriverOfTwoProcesses(WorkerConformance):
     """The trials run in processes of their own: also one that hangs is ended, here too."""
 
-    timeout_s = 20.0
+    timeout_s = 45.0
 
     def make_driver(self, order: WorkOrder) -> Driver:
         return InlineDriver(replace(order, setup=replace(order.setup, num_processes=2)))
