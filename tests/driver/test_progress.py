@@ -74,7 +74,16 @@ def facts(record: TrialRecord) -> dict[str, Any]:
 def test_a_running_trial_tells_how_far_it_is_and_ends_as_if_it_told_nobody(
     make_driver: MakeDriver, gate: Gate
 ) -> None:
-    """It goes on only once somebody was told, who raises and then never comes back."""
+    """It goes on only once somebody was told, who never comes back."""
+    check_told(make_driver, gate, blocks=True)
+
+
+def test_a_trial_ends_as_if_it_told_nobody_where_telling_raises(gate: Gate) -> None:
+    """At every step; what raises is the same code for all drivers."""
+    check_told(InlineDriver, gate, blocks=False)
+
+
+def check_told(make_driver: MakeDriver, gate: Gate, *, blocks: bool) -> None:
     told: list[Progress] = []
     released = Event()
 
@@ -82,7 +91,8 @@ def test_a_running_trial_tells_how_far_it_is_and_ends_as_if_it_told_nobody(
         told.append(progress)
         if progress.step == WAITS_AT:
             gate.open()
-            released.wait()
+            if blocks:
+                released.wait()
         raise RuntimeError("nobody listens")
 
     record = ran(make_driver, gate, on_progress)
